@@ -59,9 +59,8 @@ td_slice td_slice_skip(td_slice s, size_t n)
     return n < s.n ? (td_slice){s.p + n, s.n - n} : (td_slice){s.p + s.n, 0};
 }
 
-/* ---- crc32c: eight tables, eight bytes a step; the tables are built by the compiler's constant
- * folding of this recurrence at first use on hosts, and are small enough to compute each time a
- * microcontroller starts. SSE 4.2 where the compiler may assume or detect it. ---- */
+/* ---- crc32c: SSE 4.2 where the processor has it, else bit by bit: what a microcontroller checks is
+ * short, and a table of 1 KB is not. ---- */
 
 #define CRC32C_POLYNOMIAL 0x82F63B78u /* reversed 0x1EDC6F41 */
 
