@@ -1,0 +1,590 @@
+/* linux: clock, randomness, streams over epoll, and the lanes' threads. Files stand in files.c.
+ *
+ * A stream's handle is its descriptor; `streams` holds what we know of each. The epoll data
+ * carries (generation, descriptor): a descriptor that was closed and given out again does not
+ * get its predecessor's events. */
+#include "linux/linux.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH = 512, BACKLOG = 4096, PARTS_MAX = 64 };
+
+struct stream {
+    void *owner;
+    uint32_t generation;
+    uint8_t watch;   /* TD_SYS_READ | TD_SYS_WRITE as epoll has it */
+    bool open, tcp;
+};
+
+struct lane {
+    struct td_linux *l;
+    pthread_t thread;
+    bool started;
+    struct td_work *first, **end; /* guarded by l->lock */
+};
+
+struct td_linux {
+    struct td_sys sys; /* first: the seam's calls get back to us by it */
+    int epoll, wake;
+    struct stream *streams;
+    size_t stream_cap;
+    struct epoll_event batch[BATCH];
+    int batch_n, batch_at;
+    pthread_mutex_t lock; /* guards the lanes' queues, ended, stopping */
+    pthread_cond_t given;
+    struct td_work *ended, **ended_end;
+    bool stopping;
+    struct lane lanes[TD_LANE_COUNT];
+};
+
+static struct td_linux *of(struct td_sys *sys)
+{
+    return TD_CONTAINER(sys, struct td_linux, sys);
+}
+
+/* ---- clock, randomness ---- */
+
+static int64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+    (void)clock_gettime(id, &t); /* cannot fail with these clocks */
+    return (int64_t)t.tv_sec * TD_NS_PER_S + t.tv_nsec;
+}
+
+static td_mono sys_mono(struct td_sys *sys)
+{
+    (void)sys;
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+static td_wall sys_wall(struct td_sys *sys)
+{
+    (void)sys;
+    return clock_ns(CLOCK_REALTIME);
+}
+
+static void sys_random(struct td_sys *sys, void *p, size_t n)
+{
+    (void)sys;
+    uint8_t *at = p;
+    while (n > 0) {
+        ssize_t got = getrandom(at, n, 0);
+        if (got > 0) {
+            at += got;
+            n -= (size_t)got;
+        } else {
+            td_assert(errno == EINTR);
+        }
+    }
+}
+
+/* ---- streams ---- */
+
+static enum td_err err_of_errno(void)
+{
+    switch (errno) {
+    case EAGAIN:
+    case EINTR:
+        return TD_EAGAIN;
+    case EADDRINUSE:
+        return TD_EEXIST;
+    case EACCES:
+    case EPERM:
+        return TD_EDENIED;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+        return TD_ERANGE;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+        return TD_EFULL;
+    case EPIPE:
+    case ECONNRESET:
+        return TD_ECLOSED;
+    default:
+        return TD_EIO;
+    }
+}
+
+static struct stream *stream_of(struct td_linux *l, int fd)
+{
+    td_assert(fd >= 0 && (size_t)fd < l->stream_cap && l->streams[fd].open);
+    return &l->streams[fd];
+}
+
+static uint32_t epoll_mask(unsigned ready)
+{
+    return ((ready & TD_SYS_READ) != 0 ? (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP : 0u) |
+           ((ready & TD_SYS_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0u);
+}
+
+static void epoll_set(struct td_linux *l, int op, int fd, unsigned ready)
+{
+    struct epoll_event e = {
+        .events = epoll_mask(ready),
+        .data.u64 = (uint64_t)l->streams[fd].generation << 32 | (uint32_t)fd,
+    };
+    td_assert(epoll_ctl(l->epoll, op, fd, &e) == 0);
+    l->streams[fd].watch = (uint8_t)ready;
+}
+
+static void adopt(struct td_linux *l, int fd, void *owner, bool tcp, unsigned ready)
+{
+    if ((size_t)fd >= l->stream_cap) {
+        size_t cap = l->stream_cap == 0 ? 64 : l->stream_cap;
+        while (cap <= (size_t)fd) {
+            cap *= 2;
+        }
+        l->streams = td_realloc(l->streams, cap * sizeof *l->streams);
+        memset(l->streams + l->stream_cap, 0, (cap - l->stream_cap) * sizeof *l->streams);
+        l->stream_cap = cap;
+    }
+    struct stream *s = &l->streams[fd];
+    *s = (struct stream){owner, s->generation + 1, 0, true, tcp};
+    if (tcp) {
+        int on = 1; /* small packets leave at once; failure costs time, not truth */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    epoll_set(l, EPOLL_CTL_ADD, fd, ready);
+}
+
+struct address {
+    struct sockaddr_storage storage;
+    socklen_t n;
+    int family;
+    const char *path; /* of a unix socket, inside storage */
+};
+
+static bool parse_port(const char *text, in_port_t *out)
+{
+    char *end;
+    errno = 0;
+    long port = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || port < 0 || port > UINT16_MAX) {
+        return false;
+    }
+    *out = htons((uint16_t)port);
+    return true;
+}
+
+static bool parse_unix(const char *path, struct address *out)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)(void *)&out->storage;
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof un->sun_path) {
+        return false;
+    }
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, n + 1);
+    out->family = AF_UNIX;
+    out->n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+    out->path = un->sun_path;
+    return true;
+}
+
+static bool parse_address(td_slice text, struct address *out)
+{
+    char copy[256];
+    memset(out, 0, sizeof *out);
+    if (text.n == 0 || text.n >= sizeof copy) {
+        return false;
+    }
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+    if (strncmp(copy, "unix:", 5) == 0) {
+        return parse_unix(copy + 5, out);
+    }
+    char *colon = strrchr(copy, ':');
+    if (colon == NULL) {
+        return false;
+    }
+    *colon = '\0';
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&out->storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&out->storage;
+    const char *host = strcmp(copy, "localhost") == 0 ? "127.0.0.1" : copy;
+    if (host[0] == '[' && colon[-1] == ']') {
+        colon[-1] = '\0';
+        v6->sin6_family = AF_INET6;
+        out->family = AF_INET6;
+        out->n = sizeof *v6;
+        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1 &&
+               parse_port(colon + 1, &v6->sin6_port);
+    }
+    v4->sin_family = AF_INET;
+    out->family = AF_INET;
+    out->n = sizeof *v4;
+    return inet_pton(AF_INET, host, &v4->sin_addr) == 1 && parse_port(colon + 1, &v4->sin_port);
+}
+
+static enum td_err sys_listen(struct td_sys *sys, td_slice text, void *owner, int *out)
+{
+    struct address a;
+    if (!parse_address(text, &a)) {
+        return TD_ERANGE;
+    }
+    int fd = socket(a.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return err_of_errno();
+    }
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a.path != NULL) {
+        (void)unlink(a.path); /* a socket that a dead process left behind */
+    }
+    if (bind(fd, (struct sockaddr *)&a.storage, a.n) != 0 || listen(fd, BACKLOG) != 0) {
+        enum td_err err = err_of_errno();
+        (void)close(fd);
+        return err;
+    }
+    adopt(of(sys), fd, owner, false, TD_SYS_READ);
+    *out = fd;
+    return TD_OK;
+}
+
+static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, int *out)
+{
+    struct address a;
+    if (!parse_address(text, &a)) {
+        return TD_ERANGE;
+    }
+    int fd = socket(a.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return err_of_errno();
+    }
+    if (connect(fd, (struct sockaddr *)&a.storage, a.n) != 0 && errno != EINPROGRESS) {
+        enum td_err err = err_of_errno();
+        (void)close(fd);
+        return err;
+    }
+    adopt(of(sys), fd, owner, a.family != AF_UNIX, TD_SYS_READ | TD_SYS_WRITE);
+    *out = fd;
+    return TD_OK;
+}
+
+static enum td_err sys_accept(struct td_sys *sys, int listener, void *owner, int *out)
+{
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    int fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        return errno == ECONNABORTED ? TD_EAGAIN : err_of_errno();
+    }
+    adopt(of(sys), fd, owner, peer.ss_family != AF_UNIX, TD_SYS_READ);
+    *out = fd;
+    return TD_OK;
+}
+
+static void sys_owner_set(struct td_sys *sys, int fd, void *owner)
+{
+    stream_of(of(sys), fd)->owner = owner;
+}
+
+static void sys_address(struct td_sys *sys, int fd, bool peer, char out[64])
+{
+    struct sockaddr_storage s = {0};
+    socklen_t n = sizeof s;
+    char host[INET6_ADDRSTRLEN] = "?";
+    (void)sys;
+    int bad = peer ? getpeername(fd, (struct sockaddr *)&s, &n)
+                   : getsockname(fd, (struct sockaddr *)&s, &n);
+    if (bad != 0) {
+        (void)snprintf(out, 64, "gone");
+    } else if (s.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&s;
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        (void)snprintf(out, 64, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (s.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&s;
+        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        (void)snprintf(out, 64, "[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        (void)snprintf(out, 64, "unix");
+    }
+}
+
+static enum td_err sys_read(struct td_sys *sys, int fd, uint8_t *p, size_t max, size_t *got)
+{
+    (void)sys;
+    ssize_t n = recv(fd, p, max, 0);
+    if (n > 0) {
+        *got = (size_t)n;
+        return TD_OK;
+    }
+    return n == 0 ? TD_ECLOSED : err_of_errno();
+}
+
+static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, size_t count,
+                             size_t *sent)
+{
+    (void)sys;
+    struct iovec v[PARTS_MAX];
+    count = count > PARTS_MAX ? PARTS_MAX : count;
+    for (size_t i = 0; i < count; i++) {
+        v[i] = (struct iovec){.iov_base = (void *)(uintptr_t)parts[i].p, .iov_len = parts[i].n};
+    }
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = count};
+    ssize_t n = count == 1 ? send(fd, parts[0].p, parts[0].n, MSG_NOSIGNAL)
+                           : sendmsg(fd, &m, MSG_NOSIGNAL);
+    if (n < 0) {
+        return err_of_errno();
+    }
+    *sent = (size_t)n;
+    return TD_OK;
+}
+
+static void sys_quickack(struct td_sys *sys, int fd)
+{
+    if (stream_of(of(sys), fd)->tcp) {
+        int on = 1;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    }
+}
+
+static void sys_watch(struct td_sys *sys, int fd, unsigned ready)
+{
+    struct td_linux *l = of(sys);
+    if (stream_of(l, fd)->watch != ready) {
+        epoll_set(l, EPOLL_CTL_MOD, fd, ready);
+    }
+}
+
+static void sys_shutdown(struct td_sys *sys, int fd)
+{
+    (void)sys;
+    (void)shutdown(fd, SHUT_WR); /* already gone is as good */
+}
+
+static void sys_close(struct td_sys *sys, int fd)
+{
+    struct stream *s = stream_of(of(sys), fd);
+    s->open = false;
+    s->owner = NULL;
+    (void)close(fd); /* leaves epoll by itself */
+}
+
+/* ---- work: one thread a lane, begun with its first work ---- */
+
+static struct td_work *lane_take(struct lane *lane)
+{
+    struct td_linux *l = lane->l;
+    td_assert(pthread_mutex_lock(&l->lock) == 0);
+    while (lane->first == NULL && !l->stopping) {
+        td_assert(pthread_cond_wait(&l->given, &l->lock) == 0);
+    }
+    struct td_work *w = lane->first;
+    if (w != NULL) {
+        lane->first = w->next;
+        if (lane->first == NULL) {
+            lane->end = &lane->first;
+        }
+    }
+    td_assert(pthread_mutex_unlock(&l->lock) == 0);
+    return w;
+}
+
+static void *lane_run(void *arg)
+{
+    struct lane *lane = arg;
+    struct td_linux *l = lane->l;
+    for (struct td_work *w; (w = lane_take(lane)) != NULL;) {
+        w->run(w);
+        td_assert(pthread_mutex_lock(&l->lock) == 0);
+        w->next = NULL;
+        *l->ended_end = w;
+        l->ended_end = &w->next;
+        td_assert(pthread_mutex_unlock(&l->lock) == 0);
+        td_linux_wake(l);
+    }
+    return NULL;
+}
+
+static void sys_work(struct td_sys *sys, struct td_work *w)
+{
+    struct td_linux *l = of(sys);
+    struct lane *lane = &l->lanes[w->lane];
+    td_assert(pthread_mutex_lock(&l->lock) == 0);
+    w->next = NULL;
+    *lane->end = w;
+    lane->end = &w->next;
+    if (!lane->started) {
+        td_assert(pthread_create(&lane->thread, NULL, lane_run, lane) == 0);
+        lane->started = true;
+    }
+    td_assert(pthread_cond_broadcast(&l->given) == 0);
+    td_assert(pthread_mutex_unlock(&l->lock) == 0);
+}
+
+static struct td_work *ended_take(struct td_linux *l)
+{
+    td_assert(pthread_mutex_lock(&l->lock) == 0);
+    struct td_work *w = l->ended;
+    if (w != NULL) {
+        l->ended = w->next;
+        if (l->ended == NULL) {
+            l->ended_end = &l->ended;
+        }
+    }
+    td_assert(pthread_mutex_unlock(&l->lock) == 0);
+    return w;
+}
+
+/* ---- waiting ---- */
+
+void td_linux_wake(struct td_linux *l)
+{
+    uint64_t one = 1;
+    int saved = errno;
+    if (write(l->wake, &one, sizeof one) < 0) {
+        /* the counter is full, so the waiter is woken anyway */
+    }
+    errno = saved;
+}
+
+static int timeout_ms(td_mono deadline, td_mono now)
+{
+    if (deadline <= now) {
+        return 0;
+    }
+    int64_t ms = deadline == TD_NEVER ? INT32_MAX : (deadline - now + TD_NS_PER_MS - 1) / TD_NS_PER_MS;
+    return deadline == TD_NEVER ? -1 : (int)(ms > INT32_MAX ? INT32_MAX : ms);
+}
+
+void td_linux_wait(struct td_linux *l, td_mono deadline)
+{
+    int n = epoll_wait(l->epoll, l->batch, BATCH, timeout_ms(deadline, sys_mono(&l->sys)));
+    td_assert(n >= 0 || errno == EINTR);
+    l->batch_n = n < 0 ? 0 : n;
+    l->batch_at = 0;
+}
+
+static bool stream_event(struct td_linux *l, const struct epoll_event *e, struct td_sys_event *out)
+{
+    size_t fd = (size_t)(e->data.u64 & UINT32_MAX);
+    uint32_t generation = (uint32_t)(e->data.u64 >> 32);
+    if (fd == (size_t)l->wake) {
+        uint64_t count;
+        if (read(l->wake, &count, sizeof count) < 0) {
+            /* woken twice, read once */
+        }
+        return false;
+    }
+    const struct stream *s = &l->streams[fd];
+    if (!s->open || s->generation != generation) {
+        return false;
+    }
+    unsigned ready = ((e->events & (EPOLLIN | EPOLLRDHUP)) != 0 ? TD_SYS_READ : 0u) |
+                     ((e->events & EPOLLOUT) != 0 ? TD_SYS_WRITE : 0u) |
+                     ((e->events & (EPOLLERR | EPOLLHUP)) != 0 ? TD_SYS_HANGUP : 0u);
+    *out = (struct td_sys_event){s->owner, (int)fd, ready};
+    return true;
+}
+
+bool td_linux_next(struct td_linux *l, struct td_sys_event *out)
+{
+    while (l->batch_at < l->batch_n) {
+        if (stream_event(l, &l->batch[l->batch_at++], out)) {
+            return true;
+        }
+    }
+    struct td_work *w = ended_take(l);
+    if (w != NULL) {
+        *out = (struct td_sys_event){w, -1, 0};
+    }
+    return w != NULL;
+}
+
+/* ---- birth and death ---- */
+
+static void lanes_init(struct td_linux *l)
+{
+    td_assert(pthread_mutex_init(&l->lock, NULL) == 0);
+    td_assert(pthread_cond_init(&l->given, NULL) == 0);
+    l->ended_end = &l->ended;
+    for (size_t i = 0; i < TD_LANE_COUNT; i++) {
+        l->lanes[i].l = l;
+        l->lanes[i].end = &l->lanes[i].first;
+    }
+}
+
+static void streams_fill(struct td_sys *sys)
+{
+    sys->mono = sys_mono;
+    sys->wall = sys_wall;
+    sys->random = sys_random;
+    sys->listen = sys_listen;
+    sys->connect = sys_connect;
+    sys->accept = sys_accept;
+    sys->owner_set = sys_owner_set;
+    sys->address = sys_address;
+    sys->read = sys_read;
+    sys->write = sys_write;
+    sys->quickack = sys_quickack;
+    sys->watch = sys_watch;
+    sys->shutdown = sys_shutdown;
+    sys->close = sys_close;
+    sys->work = sys_work;
+}
+
+enum td_err td_linux_new(struct td_linux **out)
+{
+    struct td_linux *l = td_alloc(sizeof *l);
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint32_t)l->wake};
+    if (l->epoll < 0 || l->wake < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) != 0) {
+        enum td_err err = err_of_errno();
+        (void)close(l->epoll);
+        (void)close(l->wake);
+        free(l);
+        return err;
+    }
+    lanes_init(l);
+    streams_fill(&l->sys);
+    td_linux_files_fill(&l->sys);
+    *out = l;
+    return TD_OK;
+}
+
+void td_linux_free(struct td_linux *l)
+{
+    td_assert(pthread_mutex_lock(&l->lock) == 0);
+    l->stopping = true;
+    td_assert(pthread_cond_broadcast(&l->given) == 0);
+    td_assert(pthread_mutex_unlock(&l->lock) == 0);
+    for (size_t i = 0; i < TD_LANE_COUNT; i++) {
+        if (l->lanes[i].started) {
+            td_assert(pthread_join(l->lanes[i].thread, NULL) == 0);
+        }
+    }
+    for (size_t fd = 0; fd < l->stream_cap; fd++) {
+        if (l->streams[fd].open) {
+            (void)close((int)fd);
+        }
+    }
+    (void)close(l->wake);
+    (void)close(l->epoll);
+    (void)pthread_cond_destroy(&l->given);
+    (void)pthread_mutex_destroy(&l->lock);
+    free(l->streams);
+    free(l);
+}
+
+struct td_sys *td_linux_sys(struct td_linux *l)
+{
+    return &l->sys;
+}

@@ -1,0 +1,37 @@
+/* linux: the seam for real. epoll for streams, POSIX files, one thread a lane for slow work.
+ *
+ *   for (;;) {
+ *       td_linux_wait(l, deadline);
+ *       while (td_linux_next(l, &event)) { ... }
+ *   }
+ *
+ * Events are pulled one by one, so a stream that is closed while an earlier event of the same wait
+ * is handled never shows up again. One thread owns a td_linux; td_linux_wake may be called from
+ * signal handlers and other threads. */
+#ifndef TD_LINUX_H
+#define TD_LINUX_H
+
+#include "sys/sys.h"
+
+struct td_linux;
+
+/* Opens epoll and the wake-up. Free with td_linux_free(). */
+enum td_err td_linux_new(struct td_linux **out);
+/* Waits for works under way, closes all streams that are still open. */
+void td_linux_free(struct td_linux *l);
+/* The seam; lives as long as l. */
+struct td_sys *td_linux_sys(struct td_linux *l);
+
+/* Waits until something is ready, `deadline` has come, or td_linux_wake() was called. A deadline
+ * in the past polls. */
+void td_linux_wait(struct td_linux *l, td_mono deadline);
+/* The next event of the last wait; false when there are no more. */
+bool td_linux_next(struct td_linux *l, struct td_sys_event *out);
+/* Ends the current or the next wait. Async-signal-safe. */
+void td_linux_wake(struct td_linux *l);
+
+/* ---- the parts, for this room only ---- */
+
+void td_linux_files_fill(struct td_sys *sys);
+
+#endif
