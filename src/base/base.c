@@ -169,7 +169,7 @@ void td_arena_fini(struct td_arena *a)
 
 void *td_arena_alloc(struct td_arena *a, size_t bytes)
 {
-    size_t align = sizeof(max_align_t);
+    size_t align = _Alignof(max_align_t);
     size_t whole;
     if (!td_add_ok(bytes, align - 1, &whole)) {
         return NULL;

@@ -64,7 +64,7 @@ static void an_arena_gives_zeroed_aligned_memory_up_to_its_bound(void **state)
     for (size_t n = 1; n < 100; n++) {
         uint8_t *p = td_arena_alloc(&a, n);
         assert_non_null(p);
-        assert_int_equal(0, (uintptr_t)p % sizeof(max_align_t));
+        assert_int_equal(0, (uintptr_t)p % _Alignof(max_align_t));
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(0, p[i]);
             p[i] = 0xFF;
