@@ -1,0 +1,412 @@
+/* hub: the door. Subscriptions, shared groups and retained messages come and go on the tree's
+ * nodes; every change of a filter moves its generation, so that no remembered match outlives it. */
+#include "hub/hub.h"
+
+#include <stdlib.h>
+
+#include "hub/match.h"
+#include "hub/tree.h"
+
+struct td_hub {
+    struct td_hub_limits limits;
+    struct td_hub_stats stats;
+    struct td_tree tree;
+    struct td_matcher matcher;
+    struct td_heap expiries;
+};
+
+struct td_hub *td_hub_new(const struct td_hub_limits *limits, uint64_t seed)
+{
+    struct td_hub *hub = td_alloc(sizeof *hub);
+    hub->limits = *limits;
+    td_tree_init(&hub->tree, limits->nodes_max, seed);
+    td_matcher_init(&hub->matcher, &hub->tree, &hub->stats, seed);
+    td_heap_init(&hub->expiries);
+    return hub;
+}
+
+const struct td_hub_stats *td_hub_stats(const struct td_hub *hub)
+{
+    return &hub->stats;
+}
+
+/* ---- subscriptions ---- */
+
+static td_slice inner_of(td_slice filter)
+{
+    td_slice group, inner;
+    return td_filter_shared(filter, &group, &inner) ? inner : filter;
+}
+
+static struct td_subscription *own(const struct td_subscriber *who, td_slice filter)
+{
+    struct td_subscription *s = who->first;
+    while (s != NULL && !td_slice_eq(s->filter, filter)) {
+        s = s->next;
+    }
+    return s;
+}
+
+static struct td_group *group_make(struct td_node *node, td_slice name)
+{
+    for (struct td_group *g = node->groups; g != NULL; g = g->next) {
+        if (td_slice_eq(g->name, name)) {
+            return g;
+        }
+    }
+    struct td_group *g = td_alloc(sizeof *g + name.n);
+    g->name = (td_slice){(uint8_t *)(g + 1), name.n};
+    (void)td_put_bytes((uint8_t *)(g + 1), name);
+    g->node = node;
+    g->next = node->groups;
+    node->groups = g;
+    return g;
+}
+
+static void list_add(struct td_subscription ***list, uint32_t *count, uint32_t *cap,
+                     struct td_subscription *s)
+{
+    if (*count == *cap) {
+        *cap = *cap == 0 ? 1 : *cap * 2;
+        *list = td_realloc(*list, *cap * sizeof(struct td_subscription *));
+    }
+    (*list)[(*count)++] = s;
+}
+
+static void list_remove(struct td_subscription **list, uint32_t *count,
+                        const struct td_subscription *s)
+{
+    uint32_t at = 0;
+    while (list[at] != s) {
+        at++;
+    }
+    list[at] = list[--*count];
+}
+
+static struct td_subscription *subscription_new(struct td_subscriber *who, td_slice filter)
+{
+    struct td_subscription *s = td_alloc(sizeof *s + filter.n);
+    s->filter = (td_slice){(uint8_t *)(s + 1), filter.n};
+    (void)td_put_bytes((uint8_t *)(s + 1), filter);
+    s->who = who;
+    s->next = who->first;
+    who->first = s;
+    who->subscription_count++;
+    return s;
+}
+
+enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_slice filter,
+                             const struct td_subscribe_options *options, bool *existed)
+{
+    if (!td_filter_valid(filter)) {
+        return TD_ESYNTAX;
+    }
+    struct td_subscription *s = own(who, filter);
+    *existed = s != NULL;
+    if (s == NULL) {
+        td_slice group, inner = inner_of(filter);
+        struct td_node *node = who->subscription_count == hub->limits.subscriptions_max
+                                   ? NULL
+                                   : td_tree_make(&hub->tree, inner);
+        if (node == NULL) {
+            return TD_EFULL;
+        }
+        s = subscription_new(who, filter);
+        s->node = node;
+        if (td_filter_shared(filter, &group, &inner)) {
+            s->group = group_make(node, group);
+            list_add(&s->group->members, &s->group->count, &s->group->cap, s);
+        } else {
+            list_add(&node->subs, &node->sub_count, &node->sub_cap, s);
+        }
+        hub->stats.subscriptions++;
+        hub->stats.nodes = hub->tree.count;
+    }
+    s->options = *options;
+    td_matcher_changed(&hub->matcher, inner_of(filter));
+    return TD_OK;
+}
+
+static void group_leave(struct td_group *g, const struct td_subscription *s)
+{
+    list_remove(g->members, &g->count, s);
+    if (g->count > 0) {
+        return;
+    }
+    struct td_group **at = &g->node->groups;
+    while (*at != g) {
+        at = &(*at)->next;
+    }
+    *at = g->next;
+    free(g->members);
+    free(g);
+}
+
+static void subscription_free(struct td_hub *hub, struct td_subscription *s)
+{
+    td_matcher_changed(&hub->matcher, inner_of(s->filter));
+    if (s->group != NULL) {
+        group_leave(s->group, s);
+    } else {
+        list_remove(s->node->subs, &s->node->sub_count, s);
+    }
+    td_tree_prune(&hub->tree, s->node);
+    s->who->subscription_count--;
+    hub->stats.subscriptions--;
+    hub->stats.nodes = hub->tree.count;
+    free(s);
+}
+
+enum td_err td_hub_unsubscribe(struct td_hub *hub, struct td_subscriber *who, td_slice filter)
+{
+    for (struct td_subscription **at = &who->first; *at != NULL; at = &(*at)->next) {
+        struct td_subscription *s = *at;
+        if (td_slice_eq(s->filter, filter)) {
+            *at = s->next;
+            subscription_free(hub, s);
+            return TD_OK;
+        }
+    }
+    return TD_ENOENT;
+}
+
+void td_hub_unsubscribe_all(struct td_hub *hub, struct td_subscriber *who)
+{
+    while (who->first != NULL) {
+        struct td_subscription *s = who->first;
+        who->first = s->next;
+        subscription_free(hub, s);
+    }
+}
+
+/* ---- delivery ---- */
+
+const struct td_match *td_hub_match(struct td_hub *hub, td_slice topic)
+{
+    return td_matcher_match(&hub->matcher, topic);
+}
+
+bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_delivery *out)
+{
+    const struct td_subscription *best = NULL;
+    uint32_t best_load = UINT32_MAX;
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct td_subscription *s = g->members[(g->turn + i) % g->count];
+        uint32_t load = s->who->type->load(s->who);
+        if (load < best_load) {
+            best = s;
+            best_load = load;
+        }
+    }
+    g->turn++;
+    if (best == NULL) {
+        hub->stats.shared_stuck++;
+        return false;
+    }
+    *out = (struct td_delivery){
+        .to = best->who,
+        .ids = &best->options.id,
+        .id_count = best->options.id != 0,
+        .qos = best->options.qos,
+        .retain_as_published = best->options.retain_as_published,
+        .shared = true,
+    };
+    return true;
+}
+
+static void deliver(struct td_hub *hub, struct td_message *m, const struct td_delivery *d)
+{
+    hub->stats.delivered++;
+    d->to->type->deliver(d->to, m, d);
+}
+
+void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m)
+{
+    for (uint32_t i = 0; i < match->count; i++) {
+        const struct td_delivery *d = &match->deliveries[i];
+        if (!d->no_local || d->to->id != m->origin) {
+            deliver(hub, m, d);
+        }
+    }
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        struct td_delivery d;
+        if (td_hub_group_choose(hub, match->groups[i], &d)) {
+            deliver(hub, m, &d);
+        }
+    }
+}
+
+void td_hub_publish(struct td_hub *hub, struct td_message *m)
+{
+    hub->stats.published++;
+    if (m->retain) {
+        (void)td_hub_retain(hub, m); /* refused: counted, delivered all the same */
+    }
+    const struct td_match *match = td_hub_match(hub, m->topic);
+    hub->stats.unmatched += match->count + match->group_count == 0;
+    td_hub_deliver(hub, match, m);
+}
+
+/* ---- retained messages ---- */
+
+static void retained_drop(struct td_hub *hub, struct td_node *node)
+{
+    struct td_retained *r = node->retained;
+    hub->stats.retained--;
+    hub->stats.retained_bytes -= td_message_bytes(r->message);
+    td_heap_set(&hub->expiries, &r->expiry, TD_NEVER);
+    td_message_unref(r->message);
+    free(r);
+    node->retained = NULL;
+}
+
+static enum td_err retained_refuse(struct td_hub *hub)
+{
+    hub->stats.retained_refused++;
+    return TD_EFULL;
+}
+
+enum td_err td_hub_retain(struct td_hub *hub, struct td_message *m)
+{
+    struct td_node *node = td_tree_find(&hub->tree, m->topic);
+    if (m->payload.n == 0) {
+        if (node != NULL && node->retained != NULL) {
+            retained_drop(hub, node);
+            td_tree_prune(&hub->tree, node);
+            hub->stats.nodes = hub->tree.count;
+        }
+        return TD_OK;
+    }
+    const struct td_retained *old = node == NULL ? NULL : node->retained;
+    uint64_t freed = old == NULL ? 0 : td_message_bytes(old->message);
+    if ((old == NULL && hub->stats.retained >= hub->limits.retained_max) ||
+        hub->stats.retained_bytes - freed + td_message_bytes(m) > hub->limits.retained_bytes_max) {
+        return retained_refuse(hub);
+    }
+    node = node != NULL ? node : td_tree_make(&hub->tree, m->topic);
+    if (node == NULL) {
+        return retained_refuse(hub);
+    }
+    if (node->retained != NULL) {
+        retained_drop(hub, node);
+    }
+    struct td_retained *r = td_alloc(sizeof *r);
+    r->node = node;
+    r->message = td_message_ref(m);
+    node->retained = r;
+    td_heap_set(&hub->expiries, &r->expiry, m->expires);
+    hub->stats.retained++;
+    hub->stats.retained_bytes += td_message_bytes(r->message);
+    hub->stats.nodes = hub->tree.count;
+    return TD_OK;
+}
+
+struct td_message *td_hub_retained_get(struct td_hub *hub, td_slice topic)
+{
+    const struct td_node *n = td_tree_find(&hub->tree, topic);
+    return n == NULL || n->retained == NULL ? NULL : n->retained->message;
+}
+
+/* A walk along a filter through all topics. */
+struct retained_walk {
+    struct td_hub *hub;
+    td_slice levels[TD_TOPIC_LEVELS_MAX];
+    size_t level_count;
+    td_mono now;
+    void (*fn)(void *ctx, struct td_message *m);
+    void *ctx;
+};
+
+static void retained_give(const struct retained_walk *w, const struct td_node *n)
+{
+    if (n->retained != NULL && n->retained->message->expires > w->now) {
+        w->fn(w->ctx, n->retained->message);
+    }
+}
+
+static bool hidden(const struct retained_walk *w, const struct td_node *child)
+{
+    return child->parent == w->hub->tree.root && child->level_n > 0 && child->level[0] == '$';
+}
+
+static void retained_below(const struct retained_walk *w, const struct td_node *n)
+{
+    retained_give(w, n);
+    for (const struct td_node *c = n->first_child; c != NULL; c = c->next) {
+        if (!hidden(w, c)) {
+            retained_below(w, c);
+        }
+    }
+}
+
+static void retained_walk(const struct retained_walk *w, const struct td_node *n, size_t at)
+{
+    if (at == w->level_count) {
+        retained_give(w, n);
+        return;
+    }
+    td_slice level = w->levels[at];
+    if (td_slice_eq(level, TD_STR("#"))) {
+        retained_below(w, n);
+    } else if (td_slice_eq(level, TD_STR("+"))) {
+        for (const struct td_node *c = n->first_child; c != NULL; c = c->next) {
+            if (at > 0 || !hidden(w, c)) {
+                retained_walk(w, c, at + 1);
+            }
+        }
+    } else {
+        const struct td_node *c = td_tree_child(&w->hub->tree, n, level);
+        if (c != NULL) {
+            retained_walk(w, c, at + 1);
+        }
+    }
+}
+
+void td_hub_retained_each(struct td_hub *hub, td_slice filter, td_mono now,
+                          void (*fn)(void *ctx, struct td_message *m), void *ctx)
+{
+    struct retained_walk w = {.hub = hub, .now = now, .fn = fn, .ctx = ctx};
+    w.level_count = td_topic_split(filter, w.levels);
+    if (w.level_count > 0) {
+        retained_walk(&w, hub->tree.root, 0);
+    }
+}
+
+void td_hub_expire(struct td_hub *hub, td_mono now)
+{
+    for (struct td_timer *t; (t = td_heap_first(&hub->expiries)) != NULL && t->at <= now;) {
+        struct td_node *node = TD_CONTAINER(t, struct td_retained, expiry)->node;
+        retained_drop(hub, node);
+        td_tree_prune(&hub->tree, node);
+    }
+    hub->stats.nodes = hub->tree.count;
+}
+
+td_mono td_hub_deadline(const struct td_hub *hub)
+{
+    const struct td_timer *t = td_heap_first(&hub->expiries);
+    return t == NULL ? TD_NEVER : t->at;
+}
+
+/* ---- death ---- */
+
+static struct td_node *any_retained(struct td_node *n)
+{
+    while (n != NULL && n->retained == NULL) {
+        n = n->first_child; /* without subscriptions every leaf has one */
+    }
+    return n;
+}
+
+void td_hub_free(struct td_hub *hub)
+{
+    td_assert(hub->stats.subscriptions == 0);
+    for (struct td_node *n; (n = any_retained(hub->tree.root)) != NULL;) {
+        retained_drop(hub, n);
+        td_tree_prune(&hub->tree, n);
+    }
+    td_heap_fini(&hub->expiries);
+    td_matcher_fini(&hub->matcher);
+    td_tree_fini(&hub->tree);
+    free(hub);
+}

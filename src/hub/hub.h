@@ -1,0 +1,175 @@
+/* hub: what the hub knows. One topic space: whoever says something publishes a message on a topic,
+ * whoever wants to hear it is a subscriber (a session, the rules, the recorder, a page).
+ *
+ *   message.c   immutable, shared by reference; borrowed bytes become kept ones on demand
+ *   tree.c      the topic tree: subscriptions, shared groups and retained messages on its nodes
+ *   match.c     topic -> merged deliveries, remembered while no filter that could matter changes
+ *   hub.c       the door: publish, subscribe, retain, counters
+ *
+ * It knows no protocol, socket, clock or file. One thread owns a hub. */
+#ifndef TD_HUB_H
+#define TD_HUB_H
+
+#include "base/base.h"
+
+enum { TD_TOPIC_LEVELS_MAX = 128, TD_TOPIC_BYTES_MAX = 65535 };
+
+/* ---- messages ---- */
+
+/* Published once, then never changed. The slices of a message made by a caller on its stack borrow
+ * from the caller; whoever needs them after the call takes td_message_ref(). */
+struct td_message {
+    td_slice topic, payload;
+    td_slice props;       /* MQTT 5 properties that travel with it, encoded, without their length */
+    td_mono expires;      /* TD_NEVER: stays */
+    td_wall at;           /* when it was received */
+    uint64_t lsn;         /* where it stands in the log; 0: not logged */
+    uint64_t origin;      /* the subscriber id of its sender, for No Local; 0: the hub */
+    uint8_t qos;          /* as published */
+    uint8_t hops;         /* how often rules and bridges have handed it on */
+    bool retain;          /* as published */
+    bool kept;            /* the slices belong to the message: it is on the heap */
+    uint32_t refs;        /* of a kept one */
+    struct td_message *copy; /* of a borrowed one: its kept twin, made at the first ref */
+};
+
+/* A message that may be held: m itself if it is kept, else its kept twin (made once, shared by all
+ * who ask before td_message_done()). Release with td_message_unref(). */
+struct td_message *td_message_ref(struct td_message *m);
+void td_message_unref(struct td_message *m);
+/* The maker of a borrowed message is through with it. */
+void td_message_done(struct td_message *m);
+/* Bytes that a kept message holds, for queue limits. */
+size_t td_message_bytes(const struct td_message *m);
+
+/* ---- subscribers ---- */
+
+struct td_subscriber;
+struct td_hub;
+
+/* What a subscriber gets beside the message; `ids` are the subscription identifiers of all its
+ * filters that matched. */
+struct td_delivery {
+    struct td_subscriber *to;
+    const uint32_t *ids;
+    uint16_t id_count;
+    uint8_t qos;              /* the highest granted among its filters */
+    bool retain_as_published; /* if any of its filters asked for it */
+    bool no_local;            /* only if all did */
+    bool shared;              /* by a shared subscription */
+};
+
+struct td_subscriber_type {
+    /* Hears a message. Must not subscribe, unsubscribe or publish from inside; what must close,
+     * closes after the turn. */
+    void (*deliver)(struct td_subscriber *s, struct td_message *m, const struct td_delivery *d);
+    /* For shared groups: how much it has in hand; UINT32_MAX: it cannot take any more now. */
+    uint32_t (*load)(const struct td_subscriber *s);
+};
+
+/* Embedded in its owner. */
+struct td_subscriber {
+    const struct td_subscriber_type *type;
+    uint64_t id;                     /* unique, not 0 */
+    bool durable;                    /* what it is owed survives a crash */
+    struct td_subscription *first;   /* its subscriptions; td_hub_subscribe keeps the list */
+    uint32_t subscription_count;
+    uint32_t merge_at;               /* the matcher's own */
+    uint64_t merge_stamp;
+};
+
+struct td_subscribe_options {
+    uint32_t id; /* subscription identifier, 0: none */
+    uint8_t qos;
+    bool no_local, retain_as_published;
+    uint8_t retain_handling; /* 0 send, 1 send if new, 2 do not send */
+};
+
+/* One entry of a subscriber's list. */
+struct td_subscription {
+    struct td_subscription *next; /* of the same subscriber */
+    struct td_subscriber *who;
+    struct td_node *node;
+    struct td_group *group;       /* NULL: not shared */
+    struct td_subscribe_options options;
+    td_slice filter;              /* as it was asked for, with $share/ */
+};
+
+/* ---- the door ---- */
+
+struct td_hub_limits {
+    uint32_t nodes_max;         /* levels of all filters and retained topics */
+    uint32_t subscriptions_max; /* of one subscriber */
+    uint32_t retained_max;      /* messages */
+    uint64_t retained_bytes_max;
+};
+
+struct td_hub_stats {
+    uint64_t published, delivered, unmatched;       /* messages in, deliveries out */
+    uint64_t shared_stuck;                          /* no member of a group could take it */
+    uint64_t retained, retained_bytes, retained_refused;
+    uint64_t subscriptions, nodes;
+    uint64_t cache_hits, cache_misses, nodes_visited;
+};
+
+/* Free with td_hub_free(), after all subscribers have gone. */
+struct td_hub *td_hub_new(const struct td_hub_limits *limits, uint64_t seed);
+void td_hub_free(struct td_hub *hub);
+const struct td_hub_stats *td_hub_stats(const struct td_hub *hub);
+
+/* Subscribes or changes the options of a subscription (*existed). The filter (valid by MQTT 4.7,
+ * "$share/<group>/<filter>" for shared ones) is copied. TD_EFULL: over a limit, nothing changed.
+ * TD_ESYNTAX: not a filter. */
+enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_slice filter,
+                             const struct td_subscribe_options *options, bool *existed);
+/* TD_ENOENT: there was no such subscription. */
+enum td_err td_hub_unsubscribe(struct td_hub *hub, struct td_subscriber *who, td_slice filter);
+void td_hub_unsubscribe_all(struct td_hub *hub, struct td_subscriber *who);
+
+/* Who hears a topic. */
+struct td_match {
+    struct td_delivery *deliveries; /* one a subscriber */
+    uint32_t count;
+    struct td_group **groups; /* shared groups: one member of each hears it */
+    uint32_t group_count;
+    bool durable; /* somebody among them must not lose it */
+};
+
+/* Matches a valid topic name. Stands until the next call of match, subscribe or unsubscribe. */
+const struct td_match *td_hub_match(struct td_hub *hub, td_slice topic);
+/* Chooses the member of a group that gets the next message: the least loaded, in turn among
+ * equals; false (counted): none can take it. */
+bool td_hub_group_choose(struct td_hub *hub, struct td_group *group, struct td_delivery *out);
+/* Hands a message to all of a match, shared groups included. */
+void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m);
+/* Retains it if it asks for that (a refusal is counted), matches, delivers. */
+void td_hub_publish(struct td_hub *hub, struct td_message *m);
+
+/* Sets the retained message of m->topic; an empty payload removes it. TD_EFULL: over a limit, the
+ * old one stays. */
+enum td_err td_hub_retain(struct td_hub *hub, struct td_message *m);
+/* The retained message of a topic, NULL if none. Borrowed. */
+struct td_message *td_hub_retained_get(struct td_hub *hub, td_slice topic);
+/* All retained messages that a filter (without $share/) matches and that have not expired at
+ * `now`, in tree order. fn must not retain or subscribe. */
+void td_hub_retained_each(struct td_hub *hub, td_slice filter, td_mono now,
+                          void (*fn)(void *ctx, struct td_message *m), void *ctx);
+/* Removes retained messages that have expired; deadline: when the next one will. */
+void td_hub_expire(struct td_hub *hub, td_mono now);
+td_mono td_hub_deadline(const struct td_hub *hub);
+
+/* ---- topics (MQTT 4.7) ---- */
+
+/* 1..65,535 bytes, valid UTF-8 as MQTT wants it, no wildcard, at most 128 levels. */
+bool td_topic_valid(td_slice topic);
+/* As above with + and # where they may stand; "$share/<group>/<filter>" has a group without
+ * wildcards and a filter. */
+bool td_filter_valid(td_slice filter);
+/* Whether a filter (without $share/) matches a topic: the slow, obvious way. */
+bool td_filter_matches(td_slice filter, td_slice topic);
+/* Splits "$share/<group>/<filter>"; false: not shared, outputs untouched. */
+bool td_filter_shared(td_slice filter, td_slice *group, td_slice *inner);
+/* Splits at '/'; gives the number of levels, 0 if over TD_TOPIC_LEVELS_MAX. */
+size_t td_topic_split(td_slice topic, td_slice levels[TD_TOPIC_LEVELS_MAX]);
+
+#endif

@@ -1,0 +1,56 @@
+/* hub, private: the nodes of the topic tree. */
+#ifndef TD_HUB_TREE_H
+#define TD_HUB_TREE_H
+
+#include "hub/hub.h"
+
+struct td_group {
+    struct td_group *next; /* of the same node */
+    struct td_node *node;
+    struct td_subscription **members;
+    uint32_t count, cap;
+    uint32_t turn; /* where the search for the least loaded begins */
+    td_slice name; /* bytes behind the struct */
+};
+
+struct td_retained {
+    struct td_timer expiry;
+    struct td_message *message;
+    struct td_node *node;
+};
+
+/* A level below its parent. Lives while something hangs on it: a subscription, a group, a retained
+ * message, or a child. */
+struct td_node {
+    struct td_node *parent, *first_child, *next, *prev; /* prev, next: siblings */
+    struct td_node *plus, *hash;                        /* the children "+" and "#" */
+    struct td_subscription **subs;
+    uint32_t sub_count, sub_cap;
+    struct td_group *groups;
+    struct td_retained *retained;
+    uint64_t key;   /* hash of (parent, level) */
+    uint32_t id;    /* unique, what children hash instead of an address */
+    uint16_t level_n;
+    uint8_t level[];
+};
+
+struct td_tree {
+    struct td_node *root;
+    struct td_node **slots; /* open addressing by key; slot_count a power of two */
+    size_t slot_count, count, nodes_max;
+    uint32_t next_id;
+    uint64_t seed;
+};
+
+void td_tree_init(struct td_tree *t, size_t nodes_max, uint64_t seed);
+void td_tree_fini(struct td_tree *t); /* nothing may hang on it any more */
+/* NULL: no such child. */
+struct td_node *td_tree_child(const struct td_tree *t, const struct td_node *parent,
+                              td_slice level);
+/* The node of a topic or filter, made if absent; NULL: nodes_max is reached. */
+struct td_node *td_tree_make(struct td_tree *t, td_slice path);
+struct td_node *td_tree_find(const struct td_tree *t, td_slice path);
+/* Removes the node and its parents as far as nothing hangs on them. */
+void td_tree_prune(struct td_tree *t, struct td_node *node);
+
+#endif

@@ -1,0 +1,342 @@
+/* hub: matching, merging, sharing and retaining against the slow, obvious way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "hub/hub.h"
+
+static const struct td_hub_limits limits = {
+    .nodes_max = 100000,
+    .subscriptions_max = 1000,
+    .retained_max = 1000,
+    .retained_bytes_max = 1 << 20,
+};
+
+/* A subscriber that writes down what it hears. */
+struct ear {
+    struct td_subscriber who;
+    uint32_t heard, load;
+    struct td_delivery last;
+    uint32_t last_ids[8];
+};
+
+static void ear_deliver(struct td_subscriber *s, struct td_message *m, const struct td_delivery *d)
+{
+    struct ear *e = TD_CONTAINER(s, struct ear, who);
+    (void)m;
+    e->heard++;
+    e->last = *d;
+    for (uint16_t i = 0; i < d->id_count && i < TD_COUNT(e->last_ids); i++) {
+        e->last_ids[i] = d->ids[i];
+    }
+}
+
+static uint32_t ear_load(const struct td_subscriber *s)
+{
+    return ((const struct ear *)(const void *)s)->load;
+}
+
+static const struct td_subscriber_type ear_type = {ear_deliver, ear_load};
+
+static void ear_init(struct ear *e, uint64_t id)
+{
+    *e = (struct ear){.who = {.type = &ear_type, .id = id}};
+}
+
+static enum td_err listen_to(struct td_hub *hub, struct ear *e, const char *filter, uint8_t qos,
+                             uint32_t id)
+{
+    bool existed;
+    struct td_subscribe_options o = {.qos = qos, .id = id};
+    return td_hub_subscribe(hub, &e->who, td_slice_of(filter), &o, &existed);
+}
+
+static struct td_message say(const char *topic, const char *payload)
+{
+    return (struct td_message){
+        .topic = td_slice_of(topic), .payload = td_slice_of(payload), .expires = TD_NEVER};
+}
+
+static void publish(struct td_hub *hub, const char *topic)
+{
+    struct td_message m = say(topic, "x");
+    td_hub_publish(hub, &m);
+    td_message_done(&m);
+}
+
+static void filters_are_judged_as_the_specification_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter;
+        bool valid;
+    } cases[] = {
+        {"a", true},        {"a/b", true},        {"/", true},          {"#", true},
+        {"+", true},        {"a/+/b", true},      {"a/#", true},        {"+/+/#", true},
+        {"", false},        {"a#", false},        {"a/b#", false},      {"#/a", false},
+        {"a+/b", false},    {"a/#/b", false},     {"$share/g/a", true}, {"$share/g/#", true},
+        {"$share/g/", false}, {"$share/g", false}, {"$share//a", false}, {"$share/+/a", false},
+        {"a\x01", false},   {"\xC0\x80", false},  {"$share/g//", true},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        if (td_filter_valid(td_slice_of(cases[i].filter)) != cases[i].valid) {
+            fail_msg("'%s' should be %s", cases[i].filter, cases[i].valid ? "valid" : "invalid");
+        }
+    }
+    assert_false(td_topic_valid(TD_STR("a/+")));
+    assert_true(td_topic_valid(TD_STR("/a//b")));
+}
+
+/* MQTT-4.7.1-2, -3, 4.7.2-1 as tables. */
+static void the_specifications_examples_match(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter, *topic;
+        bool match;
+    } cases[] = {
+        {"sport/tennis/player1/#", "sport/tennis/player1", true},
+        {"sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", true},
+        {"sport/#", "sport", true},
+        {"sport/tennis/+", "sport/tennis/player1/ranking", false},
+        {"sport/+", "sport", false},
+        {"sport/+", "sport/", true},
+        {"+/+", "/finance", true},
+        {"/+", "/finance", true},
+        {"+", "/finance", false},
+        {"#", "$SYS/uptime", false},
+        {"+/monitor/Clients", "$SYS/monitor/Clients", false},
+        {"$SYS/#", "$SYS/uptime", true},
+        {"$SYS/monitor/+", "$SYS/monitor/Clients", true},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        struct td_hub *hub = td_hub_new(&limits, 1);
+        struct ear e;
+        ear_init(&e, 1);
+        assert_int_equal(TD_OK, listen_to(hub, &e, cases[i].filter, 0, 0));
+        publish(hub, cases[i].topic);
+        if (e.heard != cases[i].match ||
+            td_filter_matches(td_slice_of(cases[i].filter), td_slice_of(cases[i].topic)) !=
+                cases[i].match) {
+            fail_msg("%s against %s", cases[i].filter, cases[i].topic);
+        }
+        td_hub_unsubscribe_all(hub, &e.who);
+        td_hub_free(hub);
+    }
+}
+
+static void overlapping_filters_make_one_delivery_with_the_highest_qos_and_all_ids(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct ear e;
+    ear_init(&e, 1);
+    assert_int_equal(TD_OK, listen_to(hub, &e, "a/#", 0, 7));
+    assert_int_equal(TD_OK, listen_to(hub, &e, "a/+", 2, 8));
+    assert_int_equal(TD_OK, listen_to(hub, &e, "a/b", 1, 0));
+    for (int i = 1; i <= 4; i++) { /* fresh, admitted, and twice from memory */
+        publish(hub, "a/b");
+        assert_int_equal(i, e.heard);
+        assert_int_equal(2, e.last.qos);
+        assert_int_equal(2, e.last.id_count);
+        assert_int_equal(15, e.last_ids[0] + e.last_ids[1]);
+    }
+    assert_int_equal(2, td_hub_stats(hub)->cache_hits);
+    assert_int_equal(TD_OK, td_hub_unsubscribe(hub, &e.who, TD_STR("a/+")));
+    publish(hub, "a/b");
+    assert_int_equal(1, e.last.qos);
+    assert_int_equal(1, e.last.id_count);
+    td_hub_unsubscribe_all(hub, &e.who);
+    publish(hub, "a/b");
+    assert_int_equal(5, e.heard);
+    td_hub_free(hub);
+}
+
+static void random_path(struct td_rng *rng, bool filter, char out[32])
+{
+    size_t n = 0, levels = 1 + td_rng_below(rng, 4);
+    for (size_t i = 0; i < levels; i++) {
+        uint64_t pick = td_rng_below(rng, filter ? 6 : 3);
+        out[n++] = "abc++#"[pick];
+        if (out[n - 1] == '#') {
+            break;
+        }
+        out[n++] = '/';
+    }
+    n -= out[n - 1] == '/';
+    out[n] = '\0';
+}
+
+static void the_tree_agrees_with_the_obvious_way_while_filters_come_and_go(void **state)
+{
+    (void)state;
+    enum { EARS = 20 };
+    static struct ear ears[EARS];
+    struct td_hub *hub = td_hub_new(&limits, 99);
+    struct td_rng rng;
+    char path[32];
+    td_rng_init(&rng, 5);
+    for (size_t i = 0; i < EARS; i++) {
+        ear_init(&ears[i], i + 1);
+    }
+    for (int step = 0; step < 20000; step++) {
+        struct ear *e = &ears[td_rng_below(&rng, EARS)];
+        random_path(&rng, true, path);
+        if (td_rng_below(&rng, 3) == 0) {
+            (void)td_hub_unsubscribe(hub, &e->who, td_slice_of(path));
+        } else if (td_rng_below(&rng, 4) == 0) {
+            assert_int_equal(TD_OK, listen_to(hub, e, path, 0, 0));
+        }
+        random_path(&rng, false, path);
+        uint32_t want[EARS], before[EARS];
+        for (size_t i = 0; i < EARS; i++) {
+            want[i] = 0;
+            before[i] = ears[i].heard;
+            for (const struct td_subscription *s = ears[i].who.first; s != NULL; s = s->next) {
+                want[i] |= td_filter_matches(s->filter, td_slice_of(path));
+            }
+        }
+        publish(hub, path);
+        for (size_t i = 0; i < EARS; i++) {
+            assert_int_equal(want[i], ears[i].heard - before[i]);
+        }
+    }
+    assert_true(td_hub_stats(hub)->cache_hits > 0);
+    for (size_t i = 0; i < EARS; i++) {
+        td_hub_unsubscribe_all(hub, &ears[i].who);
+    }
+    assert_int_equal(0, td_hub_stats(hub)->nodes);
+    td_hub_free(hub);
+}
+
+static void a_shared_group_hands_each_message_to_its_least_loaded_member(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct ear e[3];
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        ear_init(&e[i], i + 1);
+        assert_int_equal(TD_OK, listen_to(hub, &e[i], "$share/g/a/#", 1, 0));
+    }
+    for (int i = 0; i < 9; i++) {
+        publish(hub, "a/b");
+    }
+    assert_int_equal(3, e[0].heard);
+    assert_int_equal(3, e[1].heard);
+    e[0].load = e[1].load = UINT32_MAX;
+    publish(hub, "a/b");
+    assert_int_equal(4, e[2].heard);
+    e[2].load = UINT32_MAX;
+    publish(hub, "a/b");
+    assert_int_equal(1, td_hub_stats(hub)->shared_stuck);
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        td_hub_unsubscribe_all(hub, &e[i].who);
+    }
+    td_hub_free(hub);
+}
+
+static void no_local_withholds_only_the_senders_own(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct ear e;
+    bool existed;
+    struct td_message m = say("a", "x");
+    ear_init(&e, 5);
+    struct td_subscribe_options o = {.no_local = true};
+    assert_int_equal(TD_OK, td_hub_subscribe(hub, &e.who, TD_STR("a"), &o, &existed));
+    m.origin = 5;
+    td_hub_publish(hub, &m);
+    assert_int_equal(0, e.heard);
+    m.origin = 6;
+    td_hub_publish(hub, &m);
+    assert_int_equal(1, e.heard);
+    td_hub_unsubscribe_all(hub, &e.who);
+    td_hub_free(hub);
+}
+
+static void count_one(void *ctx, struct td_message *m)
+{
+    (void)m;
+    ++*(size_t *)ctx;
+}
+
+static size_t retained_count(struct td_hub *hub, const char *filter, td_mono now)
+{
+    size_t count = 0;
+    td_hub_retained_each(hub, td_slice_of(filter), now, count_one, &count);
+    return count;
+}
+
+static void retain(struct td_hub *hub, const char *topic, const char *payload, td_mono expires)
+{
+    struct td_message m = say(topic, payload);
+    m.retain = true;
+    m.expires = expires;
+    td_hub_publish(hub, &m);
+    td_message_done(&m);
+}
+
+static void retained_messages_are_found_replaced_cleared_and_expire(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    retain(hub, "a/b", "1", TD_NEVER);
+    retain(hub, "a/b", "2", TD_NEVER);
+    retain(hub, "a", "3", 100);
+    retain(hub, "$SYS/x", "4", TD_NEVER);
+    assert_int_equal(3, td_hub_stats(hub)->retained);
+    assert_int_equal(2, retained_count(hub, "a/#", 0));
+    assert_int_equal(2, retained_count(hub, "#", 0));
+    assert_int_equal(1, retained_count(hub, "+", 0));
+    assert_int_equal(0, retained_count(hub, "+", 100));
+    assert_int_equal(1, retained_count(hub, "$SYS/#", 0));
+    assert_true(td_slice_eq(TD_STR("2"), td_hub_retained_get(hub, TD_STR("a/b"))->payload));
+    assert_int_equal(100, td_hub_deadline(hub));
+    td_hub_expire(hub, 100);
+    assert_int_equal(2, td_hub_stats(hub)->retained);
+    retain(hub, "a/b", "", TD_NEVER);
+    assert_null(td_hub_retained_get(hub, TD_STR("a/b")));
+    assert_int_equal(2, td_hub_stats(hub)->nodes); /* $SYS and x */
+    td_hub_free(hub);
+}
+
+static void limits_hold_and_leave_things_as_they_were(void **state)
+{
+    (void)state;
+    const struct td_hub_limits small = {.nodes_max = 4, .subscriptions_max = 2, .retained_max = 1,
+                                        .retained_bytes_max = 4096};
+    struct td_hub *hub = td_hub_new(&small, 1);
+    struct ear e;
+    ear_init(&e, 1);
+    assert_int_equal(TD_EFULL, listen_to(hub, &e, "1/2/3/4/5", 0, 0));
+    assert_int_equal(0, td_hub_stats(hub)->nodes);
+    assert_int_equal(TD_OK, listen_to(hub, &e, "a", 0, 0));
+    assert_int_equal(TD_OK, listen_to(hub, &e, "b", 0, 0));
+    assert_int_equal(TD_EFULL, listen_to(hub, &e, "c", 0, 0));
+    assert_int_equal(TD_OK, listen_to(hub, &e, "b", 1, 0)); /* changing is not adding */
+    retain(hub, "x", "1", TD_NEVER);
+    retain(hub, "y", "1", TD_NEVER);
+    assert_int_equal(1, td_hub_stats(hub)->retained);
+    assert_int_equal(1, td_hub_stats(hub)->retained_refused);
+    td_hub_unsubscribe_all(hub, &e.who);
+    td_hub_free(hub);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filters_are_judged_as_the_specification_says),
+        cmocka_unit_test(the_specifications_examples_match),
+        cmocka_unit_test(overlapping_filters_make_one_delivery_with_the_highest_qos_and_all_ids),
+        cmocka_unit_test(the_tree_agrees_with_the_obvious_way_while_filters_come_and_go),
+        cmocka_unit_test(a_shared_group_hands_each_message_to_its_least_loaded_member),
+        cmocka_unit_test(no_local_withholds_only_the_senders_own),
+        cmocka_unit_test(retained_messages_are_found_replaced_cleared_and_expire),
+        cmocka_unit_test(limits_hold_and_leave_things_as_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
