@@ -1,0 +1,101 @@
+/* serve: the hub assembled. Whoever comes to us comes in here (MQTT, the page, the API), and what
+ * they say goes one way: publish -> match -> deliver, remember, decide -> acknowledge what is durable.
+ *
+ * It runs over any td_sys: app/run.c drives it over linux/, tests/sim over a world made from a
+ * seed. One thread owns it. */
+#ifndef TD_SERVE_H
+#define TD_SERVE_H
+
+#include "hub/hub.h"
+#include "sys/sys.h"
+
+struct td_serve;
+
+/* First member of whatever owns a stream: events of the stream go to ready(). */
+struct td_owner {
+    void (*ready)(struct td_owner *owner, const struct td_sys_event *event, td_mono now);
+};
+
+/* A rule file, already read. */
+struct td_serve_file {
+    const char *name;
+    td_slice text;
+};
+
+struct td_serve_mqtt_config {
+    uint32_t packet_bytes_max;    /* 1 KB .. 256 MB: what a client may send */
+    uint16_t receive_max;         /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
+    uint16_t alias_max;           /* topic aliases a client may set */
+    uint32_t session_expiry_s;    /* longest; 3.1.1 sessions that are not clean get it */
+    uint16_t keepalive_max_s;     /* longer wishes are lowered (5.0); 0: no bound */
+    uint32_t queue_messages_max;  /* of one session; the oldest goes */
+    uint64_t queue_bytes_max;     /* of one session; the oldest goes */
+    uint32_t write_bytes_max;     /* unsent bytes of one connection; then QoS 0 is dropped */
+    uint32_t connections_max;
+    uint32_t sessions_max;
+};
+
+struct td_serve_store_config {
+    uint32_t segment_bytes; /* of the log's ring */
+    uint32_t segments;
+};
+
+struct td_serve_config {
+    const char *data_dir;
+    const char *mqtt_address; /* "127.0.0.1:1883"; NULL: no MQTT */
+    const char *http_address; /* NULL: no page, no API */
+    const struct td_serve_file *rules;
+    size_t rule_count;
+    struct td_hub_limits hub;
+    struct td_serve_mqtt_config mqtt;
+    struct td_serve_store_config store;
+    const char *version;
+};
+
+/* Sensible values for all but the addresses and the directory. */
+void td_serve_config_default(struct td_serve_config *config);
+
+/* Opens the store, recovers, loads the rules, listens. On failure `why` says in words for people
+ * what stood in the way and what to do. `config` is borrowed for the call, its strings for life. */
+enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *config,
+                         struct td_serve **out, struct td_buf *why);
+void td_serve_event(struct td_serve *serve, const struct td_sys_event *event, td_mono now);
+/* Ends a turn: what the events since the last turn brought about is written, commits begin. */
+void td_serve_turn(struct td_serve *serve, td_mono now);
+/* When td_serve_turn() wants to run again though nothing happens. */
+td_mono td_serve_deadline(const struct td_serve *serve);
+/* Tells the clients, closes everything, commits what is staged. Frees. */
+void td_serve_close(struct td_serve *serve, td_mono now);
+/* The process dies here: memory is freed, nothing is written or sent (simulator only). */
+void td_serve_abandon(struct td_serve *serve);
+
+/* Where it listens, as text with NUL (a port of 0 has been chosen by then). */
+void td_serve_addresses(const struct td_serve *serve, char mqtt[64], char http[64]);
+
+/* ---- the parts, for this room only ---- */
+
+struct td_mqttd;  /* serve/mqttd.h: MQTT clients and their sessions */
+struct td_store;
+struct td_record; /* serve/record.h: messages -> points, current values */
+struct td_decide; /* serve/decide.h: rules */
+struct td_http;   /* serve/http.h: page, API, live feed, metrics */
+
+struct td_parts {
+    struct td_sys *sys;
+    struct td_hub *hub;
+    struct td_store *store;
+    struct td_record *record;
+    struct td_decide *decide;
+    struct td_mqttd *mqttd;
+    struct td_http *http;
+    const char *version;
+    td_mono started;
+};
+
+/* The one way of a message: retained, matched, delivered, remembered, decided. Gives the LSN that
+ * must be durable before it may be acknowledged; 0: at once. `m` may borrow its bytes. Messages
+ * published from inside a delivery (a rule's answer) must wait for the end of it: decide queues
+ * them. */
+uint64_t td_publish(struct td_parts *parts, struct td_message *m);
+
+#endif
