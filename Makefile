@@ -1,24 +1,60 @@
-# A thin front for CMake; `make help` lists what there is.
-.PHONY: help setup build test fmt
+# A thin front for CMake and its presets; `make help` lists what there is. It holds no knowledge of
+# its own: flags stand in CMakeLists.txt, package names in scripts/setup.
+.PHONY: help setup build run test asan tsan fuzz cover fmt clean
+.DEFAULT_GOAL := help
+
+JOBS ?= $(shell nproc)
+NAME ?=
+SECONDS ?= 60
+
+configure = cmake --preset $(1) -S . > build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
+compile = mkdir -p build && { $(call configure,$(1)); } && cmake --build build/$(1) -j$(JOBS) $(2)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: ## install what is missing (Debian packages)
-	@scripts/setup
+setup: ## install what building and running need (Debian 12); TEST=1: and what the tests need
+	@scripts/setup $(if $(TEST),--test)
 
 ready:
 	@scripts/setup --check || scripts/setup
 
-build: ready ## build everything with warnings as errors
-	@cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
-	@cmake --build build/dev
+ready_test:
+	@scripts/setup --test --check || scripts/setup --test
 
-test: build ## unit tests, plain and under ASan + UBSan
-	@cmake -S . -B build/asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DTANDEM_SANITIZE=ON >/dev/null
-	@cmake --build build/asan
-	@ctest --test-dir build/asan --output-on-failure
-	@ctest --test-dir build/dev --output-on-failure
+.PHONY: ready ready_test
 
-fmt: ## clang-format over the tree
-	@find src tests -name '*.[ch]' | xargs clang-format-14 -i
+build: ready ## build the program for use: build/tandem
+	@$(call compile,release)
+
+run: build ## build, then start the hub with its demo; Ctrl-C ends both
+	@exec build/tandem serve --demo $(ARGS)
+
+test: ready_test ## everything that must hold: unit, tidy, corpus replay, sim, end to end, sanitizers
+	@$(call compile,release)
+	@$(call compile,dev)
+	@$(call compile,asan)
+	@printf 'subdirs(dev asan)\n' > build/CTestTestfile.cmake
+	@ctest --test-dir build -j$(JOBS) --output-on-failure
+
+asan: ready_test ## unit tests and corpus replay under ASan and UBSan
+	@$(call compile,asan)
+	@ctest --test-dir build/asan -j$(JOBS) --output-on-failure
+
+tsan: ready_test ## the tests under ThreadSanitizer
+	@$(call compile,tsan)
+	@ctest --test-dir build/tsan -j$(JOBS) --output-on-failure
+
+fuzz: ready_test ## libFuzzer: NAME=.. one harness (else all in turn), SECONDS=60 each
+	@$(call compile,fuzz)
+	@scripts/fuzz "$(NAME)" "$(SECONDS)"
+
+cover: ready_test ## line coverage of the unit tests and the corpus
+	@$(call compile,cover)
+	@scripts/cover
+
+fmt: ready_test ## clang-format over the tree
+	@scripts/format --write
+
+clean: ## forget all builds
+	@rm -rf build

@@ -16,8 +16,10 @@ _Noreturn void td_assert_fail(const char *cond, const char *file, int line)
 static void *alive(void *p, size_t bytes)
 {
     if (p == NULL) {
-        (void)fprintf(stderr, "tandem: out of memory for %zu bytes; give the machine more, or lower"
-                              " the limits in the configuration\n", bytes);
+        (void)fprintf(stderr,
+                      "tandem: out of memory for %zu bytes; give the machine more, or lower"
+                      " the limits in the configuration\n",
+                      bytes);
         exit(70); /* EX_SOFTWARE; what was acknowledged is in the log */
     }
     return p;

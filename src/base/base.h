@@ -23,7 +23,8 @@ struct td_buf {
 /* Allocates nothing yet. */
 void td_buf_init(struct td_buf *b, size_t bytes_max);
 void td_buf_fini(struct td_buf *b);
-/* Makes room for `more` bytes behind n. TD_EFULL: over bytes_max; TD_ENOMEM. On failure unchanged. */
+/* Makes room for `more` bytes behind n. TD_EFULL: over bytes_max; TD_ENOMEM. On failure
+ * unchanged. */
 enum td_err td_buf_reserve(struct td_buf *b, size_t more);
 /* Appends; errors as reserve, then nothing was appended. */
 enum td_err td_buf_add(struct td_buf *b, td_slice s);
@@ -51,9 +52,9 @@ td_slice td_cursor_lump(struct td_cursor *c);
 /* As malloc, realloc, strdup, but never NULL: a hub without memory for its own tables cannot keep
  * its promises and stops with a message. Sizes that peers choose go through td_buf instead.
  * Free with free(). */
-void *td_alloc(size_t bytes);      /* zeroed */
+void *td_alloc(size_t bytes); /* zeroed */
 void *td_realloc(void *p, size_t bytes);
-char *td_strdup(td_slice s);       /* with a NUL */
+char *td_strdup(td_slice s); /* with a NUL */
 
 /* Bump allocator: blocks grow, all dies with fini. */
 struct td_arena {
@@ -87,7 +88,7 @@ struct td_map {
 };
 
 void td_map_init(struct td_map *m, uint64_t seed);
-void td_map_fini(struct td_map *m); /* frees the table, not keys and values */
+void td_map_fini(struct td_map *m);                      /* frees the table, not keys and values */
 void *td_map_find(const struct td_map *m, td_slice key); /* NULL: not there */
 /* Puts or replaces; gives the value that was there, or NULL. The old key is replaced too. */
 void *td_map_put(struct td_map *m, td_slice key, void *value);
@@ -98,8 +99,8 @@ void *td_map_remove(struct td_map *m, td_slice key);
 
 struct td_timer {
     td_mono at;
-    uint64_t seq;  /* ties: first set, first out */
-    size_t place;  /* in the heap + 1; 0: not set */
+    uint64_t seq; /* ties: first set, first out */
+    size_t place; /* in the heap + 1; 0: not set */
 };
 
 struct td_heap {
@@ -110,7 +111,8 @@ struct td_heap {
 
 void td_heap_init(struct td_heap *h);
 void td_heap_fini(struct td_heap *h);
-/* Sets or moves; TD_NEVER removes. The timer is embedded in its owner and outlives its being set. */
+/* Sets or moves; TD_NEVER removes. The timer is embedded in its owner and outlives its being
+ * set. */
 void td_heap_set(struct td_heap *h, struct td_timer *t, td_mono at);
 /* The earliest, or NULL. */
 struct td_timer *td_heap_first(const struct td_heap *h);
@@ -118,7 +120,7 @@ struct td_timer *td_heap_first(const struct td_heap *h);
 #define TD_CONTAINER(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* ---- rng: xoshiro256** (Blackman, Vigna 2018), for load, jitter and simulation; not for keys ---- */
+/* ---- rng: xoshiro256** (Blackman, Vigna 2018), for load, jitter, simulation; not for keys ---- */
 
 struct td_rng {
     uint64_t s[4];

@@ -59,8 +59,8 @@ td_slice td_slice_skip(td_slice s, size_t n)
     return n < s.n ? (td_slice){s.p + n, s.n - n} : (td_slice){s.p + s.n, 0};
 }
 
-/* ---- crc32c: SSE 4.2 where the processor has it, else bit by bit: what a microcontroller checks is
- * short, and a table of 1 KB is not. ---- */
+/* ---- crc32c: SSE 4.2 where the processor has it, else bit by bit: what a microcontroller checks
+ * is short, and a table of 1 KB is not. ---- */
 
 #define CRC32C_POLYNOMIAL 0x82F63B78u /* reversed 0x1EDC6F41 */
 

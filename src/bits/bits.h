@@ -1,7 +1,7 @@
 /* bits: the freestanding floor that hub, simulator, fuzzers and microcontrollers share.
  *
  *   slice    borrowed bytes, by value             cursor   reader whose first failure sticks
- *   put      big-endian writers                   varint   MQTT (7 bits a byte, 4 at most) and LEB128
+ *   put      big-endian writers                   varint   MQTT (7 bits a byte, 4 at most), LEB128
  *   utf8     validation                           crc32c   Castagnoli, table or SSE 4.2
  *   time     td_mono, td_wall, td_ms              err      one enum for all rooms
  *

@@ -7,8 +7,12 @@ static int32_t decode(const uint8_t **p, const uint8_t *end)
     static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
     const uint8_t *at = *p;
     uint8_t lead = *at++;
-    int more = lead < 0x80 ? 0 : lead < 0xC0 ? -1 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2
-             : lead < 0xF8 ? 3 : -1;
+    int more = lead < 0x80   ? 0
+               : lead < 0xC0 ? -1
+               : lead < 0xE0 ? 1
+               : lead < 0xF0 ? 2
+               : lead < 0xF8 ? 3
+                             : -1;
     if (more < 0 || end - at < more) {
         return -1;
     }
@@ -42,8 +46,8 @@ static bool plain8(const uint8_t *p)
     uint64_t v;
     memcpy(&v, p, 8);
     const uint64_t high = UINT64_C(0x8080808080808080);
-    uint64_t over = v + UINT64_C(0x0101010101010101);    /* 0x7F reaches the high bit */
-    uint64_t under = v - UINT64_C(0x2020202020202020);   /* < 0x20 borrows into it */
+    uint64_t over = v + UINT64_C(0x0101010101010101);  /* 0x7F reaches the high bit */
+    uint64_t under = v - UINT64_C(0x2020202020202020); /* < 0x20 borrows into it */
     return ((v | over | under) & high) == 0;
 }
 

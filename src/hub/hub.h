@@ -20,16 +20,16 @@ enum { TD_TOPIC_LEVELS_MAX = 128, TD_TOPIC_BYTES_MAX = 65535 };
  * from the caller; whoever needs them after the call takes td_message_ref(). */
 struct td_message {
     td_slice topic, payload;
-    td_slice props;       /* MQTT 5 properties that travel with it, encoded, without their length */
-    td_mono expires;      /* TD_NEVER: stays */
-    td_wall at;           /* when it was received */
-    uint64_t lsn;         /* where it stands in the log; 0: not logged */
-    uint64_t origin;      /* the subscriber id of its sender, for No Local; 0: the hub */
-    uint8_t qos;          /* as published */
-    uint8_t hops;         /* how often rules and bridges have handed it on */
-    bool retain;          /* as published */
-    bool kept;            /* the slices belong to the message: it is on the heap */
-    uint32_t refs;        /* of a kept one */
+    td_slice props;  /* MQTT 5 properties that travel with it, encoded, without their length */
+    td_mono expires; /* TD_NEVER: stays */
+    td_wall at;      /* when it was received */
+    uint64_t lsn;    /* where it stands in the log; 0: not logged */
+    uint64_t origin; /* the subscriber id of its sender, for No Local; 0: the hub */
+    uint8_t qos;     /* as published */
+    uint8_t hops;    /* how often rules and bridges have handed it on */
+    bool retain;     /* as published */
+    bool kept;       /* the slices belong to the message: it is on the heap */
+    uint32_t refs;   /* of a kept one */
     struct td_message *copy; /* of a borrowed one: its kept twin, made at the first ref */
 };
 
@@ -70,11 +70,11 @@ struct td_subscriber_type {
 /* Embedded in its owner. */
 struct td_subscriber {
     const struct td_subscriber_type *type;
-    uint64_t id;                     /* unique, not 0 */
-    bool durable;                    /* what it is owed survives a crash */
-    struct td_subscription *first;   /* its subscriptions; td_hub_subscribe keeps the list */
+    uint64_t id;                   /* unique, not 0 */
+    bool durable;                  /* what it is owed survives a crash */
+    struct td_subscription *first; /* its subscriptions; td_hub_subscribe keeps the list */
     uint32_t subscription_count;
-    uint32_t merge_at;               /* the matcher's own */
+    uint32_t merge_at; /* the matcher's own */
     uint64_t merge_stamp;
 };
 
@@ -90,9 +90,9 @@ struct td_subscription {
     struct td_subscription *next; /* of the same subscriber */
     struct td_subscriber *who;
     struct td_node *node;
-    struct td_group *group;       /* NULL: not shared */
+    struct td_group *group; /* NULL: not shared */
     struct td_subscribe_options options;
-    td_slice filter;              /* as it was asked for, with $share/ */
+    td_slice filter; /* as it was asked for, with $share/ */
 };
 
 /* ---- the door ---- */
@@ -105,8 +105,8 @@ struct td_hub_limits {
 };
 
 struct td_hub_stats {
-    uint64_t published, delivered, unmatched;       /* messages in, deliveries out */
-    uint64_t shared_stuck;                          /* no member of a group could take it */
+    uint64_t published, delivered, unmatched; /* messages in, deliveries out */
+    uint64_t shared_stuck;                    /* no member of a group could take it */
     uint64_t retained, retained_bytes, retained_refused;
     uint64_t subscriptions, nodes;
     uint64_t cache_hits, cache_misses, nodes_visited;

@@ -10,14 +10,14 @@ enum { SLOTS = 4096, TOPIC_REMEMBERED_MAX = 1024 };
 
 struct td_matched {
     struct td_match match;
-    uint64_t hash;                         /* of the topic; 0: nothing here */
-    uint64_t seen;                         /* hash of the last topic that asked for this place */
+    uint64_t hash; /* of the topic; 0: nothing here */
+    uint64_t seen; /* hash of the last topic that asked for this place */
     uint64_t generation, generation_wild;
-    uint8_t *topic;                        /* bytes of the remembered topic */
+    uint8_t *topic; /* bytes of the remembered topic */
     size_t topic_n;
     uint32_t delivery_cap, group_cap;
-    uint32_t *ids;                         /* of all deliveries, in the order of the walk */
-    uint32_t *id_owner;                    /* delivery index of each */
+    uint32_t *ids;      /* of all deliveries, in the order of the walk */
+    uint32_t *id_owner; /* delivery index of each */
     uint32_t id_count, id_cap;
 };
 

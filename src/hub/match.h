@@ -10,11 +10,11 @@ struct td_matcher {
     struct td_tree *tree;
     struct td_hub_stats *stats;
     uint64_t seed;
-    uint64_t stamp;                       /* of the walk under way, marks merged subscribers */
-    uint64_t generation[TD_GENERATIONS];  /* changes of filters by their first level's hash */
-    uint64_t generation_wild;             /* changes of filters that begin with a wildcard */
-    struct td_matched *slots;             /* the memory: a topic has one place */
-    struct td_matched *scratch;           /* for topics seen for the first time */
+    uint64_t stamp;                      /* of the walk under way, marks merged subscribers */
+    uint64_t generation[TD_GENERATIONS]; /* changes of filters by their first level's hash */
+    uint64_t generation_wild;            /* changes of filters that begin with a wildcard */
+    struct td_matched *slots;            /* the memory: a topic has one place */
+    struct td_matched *scratch;          /* for topics seen for the first time */
     td_slice levels[TD_TOPIC_LEVELS_MAX];
     size_t level_count;
 };

@@ -31,8 +31,7 @@ void td_tree_fini(struct td_tree *t)
     free(t->slots);
 }
 
-struct td_node *td_tree_child(const struct td_tree *t, const struct td_node *parent,
-                              td_slice level)
+struct td_node *td_tree_child(const struct td_tree *t, const struct td_node *parent, td_slice level)
 {
     if (t->slot_count == 0) {
         return NULL;

@@ -28,8 +28,8 @@ struct td_node {
     uint32_t sub_count, sub_cap;
     struct td_group *groups;
     struct td_retained *retained;
-    uint64_t key;   /* hash of (parent, level) */
-    uint32_t id;    /* unique, what children hash instead of an address */
+    uint64_t key; /* hash of (parent, level) */
+    uint32_t id;  /* unique, what children hash instead of an address */
     uint16_t level_n;
     uint8_t level[];
 };

@@ -27,7 +27,7 @@ enum { BATCH = 512, BACKLOG = 4096, PARTS_MAX = 64 };
 struct stream {
     void *owner;
     uint32_t generation;
-    uint8_t watch;   /* TD_SYS_READ | TD_SYS_WRITE as epoll has it */
+    uint8_t watch; /* TD_SYS_READ | TD_SYS_WRITE as epoll has it */
     bool open, tcp;
 };
 
@@ -338,8 +338,8 @@ static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, 
         v[i] = (struct iovec){.iov_base = (void *)(uintptr_t)parts[i].p, .iov_len = parts[i].n};
     }
     struct msghdr m = {.msg_iov = v, .msg_iovlen = count};
-    ssize_t n = count == 1 ? send(fd, parts[0].p, parts[0].n, MSG_NOSIGNAL)
-                           : sendmsg(fd, &m, MSG_NOSIGNAL);
+    ssize_t n =
+        count == 1 ? send(fd, parts[0].p, parts[0].n, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
     if (n < 0) {
         return err_of_errno();
     }
@@ -460,7 +460,8 @@ static int timeout_ms(td_mono deadline, td_mono now)
     if (deadline <= now) {
         return 0;
     }
-    int64_t ms = deadline == TD_NEVER ? INT32_MAX : (deadline - now + TD_NS_PER_MS - 1) / TD_NS_PER_MS;
+    int64_t ms =
+        deadline == TD_NEVER ? INT32_MAX : (deadline - now + TD_NS_PER_MS - 1) / TD_NS_PER_MS;
     return deadline == TD_NEVER ? -1 : (int)(ms > INT32_MAX ? INT32_MAX : ms);
 }
 

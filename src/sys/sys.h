@@ -17,9 +17,9 @@ enum td_sys_ready {
 };
 
 struct td_sys_event {
-    void *owner;      /* as given to listen, accept or connect */
-    int stream;       /* < 0: a work has ended, owner is the struct td_work */
-    unsigned ready;   /* enum td_sys_ready, or'ed */
+    void *owner;    /* as given to listen, accept or connect */
+    int stream;     /* < 0: a work has ended, owner is the struct td_work */
+    unsigned ready; /* enum td_sys_ready, or'ed */
 };
 
 /* Something slow, run off the loop: commits, chunk writes, queries. Embedded in its owner, which
@@ -79,14 +79,16 @@ struct td_sys {
     enum td_err (*open)(struct td_sys *, const char *path, unsigned how, int *out);
     enum td_err (*pread)(struct td_sys *, int file, uint8_t *p, size_t max, uint64_t at,
                          size_t *got);
-    enum td_err (*pwrite)(struct td_sys *, int file, td_slice bytes, uint64_t at); /* all or error */
+    enum td_err (*pwrite)(struct td_sys *, int file, td_slice bytes,
+                          uint64_t at);                 /* all or error */
     enum td_err (*datasync)(struct td_sys *, int file); /* the bytes and the size are on the disk */
     enum td_err (*truncate)(struct td_sys *, int file, uint64_t size);
     enum td_err (*size)(struct td_sys *, int file, uint64_t *out);
     void (*file_close)(struct td_sys *, int file);
     enum td_err (*rename)(struct td_sys *, const char *from, const char *to);
     enum td_err (*unlink)(struct td_sys *, const char *path);
-    enum td_err (*mkdir)(struct td_sys *, const char *path); /* TD_EEXIST is for the caller to like */
+    enum td_err (*mkdir)(struct td_sys *,
+                         const char *path); /* TD_EEXIST is for the caller to like */
     enum td_err (*dirsync)(struct td_sys *, const char *path); /* names in it are on the disk */
     /* The names in a directory, sorted, each NUL-terminated, appended to `out`. */
     enum td_err (*list)(struct td_sys *, const char *path, struct td_buf *out);

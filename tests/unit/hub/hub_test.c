@@ -74,12 +74,12 @@ static void filters_are_judged_as_the_specification_says(void **state)
         const char *filter;
         bool valid;
     } cases[] = {
-        {"a", true},        {"a/b", true},        {"/", true},          {"#", true},
-        {"+", true},        {"a/+/b", true},      {"a/#", true},        {"+/+/#", true},
-        {"", false},        {"a#", false},        {"a/b#", false},      {"#/a", false},
-        {"a+/b", false},    {"a/#/b", false},     {"$share/g/a", true}, {"$share/g/#", true},
+        {"a", true},          {"a/b", true},       {"/", true},          {"#", true},
+        {"+", true},          {"a/+/b", true},     {"a/#", true},        {"+/+/#", true},
+        {"", false},          {"a#", false},       {"a/b#", false},      {"#/a", false},
+        {"a+/b", false},      {"a/#/b", false},    {"$share/g/a", true}, {"$share/g/#", true},
         {"$share/g/", false}, {"$share/g", false}, {"$share//a", false}, {"$share/+/a", false},
-        {"a\x01", false},   {"\xC0\x80", false},  {"$share/g//", true},
+        {"a\x01", false},     {"\xC0\x80", false}, {"$share/g//", true},
     };
     for (size_t i = 0; i < TD_COUNT(cases); i++) {
         if (td_filter_valid(td_slice_of(cases[i].filter)) != cases[i].valid) {
@@ -307,8 +307,8 @@ static void retained_messages_are_found_replaced_cleared_and_expire(void **state
 static void limits_hold_and_leave_things_as_they_were(void **state)
 {
     (void)state;
-    const struct td_hub_limits small = {.nodes_max = 4, .subscriptions_max = 2, .retained_max = 1,
-                                        .retained_bytes_max = 4096};
+    const struct td_hub_limits small = {
+        .nodes_max = 4, .subscriptions_max = 2, .retained_max = 1, .retained_bytes_max = 4096};
     struct td_hub *hub = td_hub_new(&small, 1);
     struct ear e;
     ear_init(&e, 1);
