@@ -1,4 +1,4 @@
-/* app: the program. Command line, configuration, the loop over linux/, and what is assembled there. */
+/* app: the program. Command line, configuration, the loop over linux/, and what is assembled. */
 #ifndef TD_APP_H
 #define TD_APP_H
 

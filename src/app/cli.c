@@ -186,7 +186,8 @@ static bool long_option(struct parse *p, const char *arg)
     size_t n = td_slice_find(td_slice_of(arg), '=');
     for (size_t i = 0; i < p->count; i++) {
         const struct td_cli_option *o = &p->options[i];
-        if (o->name == NULL || !td_slice_eq(td_slice_of(o->name), td_slice_head(td_slice_of(arg), n))) {
+        if (o->name == NULL ||
+            !td_slice_eq(td_slice_of(o->name), td_slice_head(td_slice_of(arg), n))) {
             continue;
         }
         if (is_flag(o) && arg[n] == '\0') {
@@ -231,8 +232,8 @@ static bool argument(struct parse *p, const char *arg)
 }
 
 bool td_cli_parse(const char *command, const char *usage, const struct td_cli_option *options,
-                  size_t count, const char *more, int argc, char **argv,
-                  struct td_cli_list *words, int *status)
+                  size_t count, const char *more, int argc, char **argv, struct td_cli_list *words,
+                  int *status)
 {
     struct parse p = {command, usage, more, options, count, argc, 1, argv, words, false};
     for (; p.at < argc; p.at++) {

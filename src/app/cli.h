@@ -38,8 +38,8 @@ struct td_cli_list {
 };
 
 struct td_cli_option {
-    const char *name;  /* "--data"; may be NULL if there is a short form */
-    char letter;       /* 'd' for -d, 0: none; flags may be joined (-dr), values follow (-p 1883, -p1883) */
+    const char *name; /* "--data"; may be NULL if there is a short form */
+    char letter;      /* 'd' for -d, 0: none; flags join (-dr), values follow (-p 1883, -p1883) */
     enum td_cli_kind kind;
     void *into;
     const char *value; /* what it is called in the help: "DIR"; NULL for flags */
@@ -51,8 +51,8 @@ struct td_cli_option {
  * the options. "--help" prints usage, rows and `more` and gives false with *status TD_CLI_OK; an
  * error prints what is wrong with which option and the remedy and gives false with TD_CLI_USAGE. */
 bool td_cli_parse(const char *command, const char *usage, const struct td_cli_option *options,
-                  size_t count, const char *more, int argc, char **argv,
-                  struct td_cli_list *words, int *status);
+                  size_t count, const char *more, int argc, char **argv, struct td_cli_list *words,
+                  int *status);
 
 /* The candidate that `word` was most likely meant to be, NULL if none is near. */
 const char *td_cli_nearest(const char *word, const char *const *candidates, size_t count);

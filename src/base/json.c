@@ -371,8 +371,8 @@ enum td_json_kind td_json_next(struct td_json *j, struct td_json_token *out)
     skip_space(j);
     uint8_t closing = in_array(j) ? ']' : '}';
     if (j->want == WANT_MORE_OR_END && !comma(j, closing)) {
-        return fail(j, out, in_array(j) ? "a comma or ] must come here"
-                                        : "a comma or } must come here");
+        return fail(j, out,
+                    in_array(j) ? "a comma or ] must come here" : "a comma or } must come here");
     }
     *out = (struct td_json_token){.depth = j->depth, .offset = (size_t)(j->at - j->start)};
     switch ((enum want)j->want) {

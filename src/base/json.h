@@ -61,8 +61,8 @@ bool td_json_skip(struct td_json *j, const struct td_json_token *begin);
 /* Is the whole of `text` one JSON value? */
 bool td_json_valid(td_slice text);
 
-/* Reads the span of a NUMBER (or any text that is one JSON number). *number is the double nearest to
- * it; *is_int: no fraction, no exponent, and within int64, then *integer is exact, else 0.
+/* Reads the span of a NUMBER (or any text that is one JSON number). *number is the double nearest
+ * to it; *is_int: no fraction, no exponent, and within int64, then *integer is exact, else 0.
  * TD_ESYNTAX: not a number; TD_ERANGE: beyond the largest double. */
 enum td_err td_json_number(td_slice span, double *number, int64_t *integer, bool *is_int);
 

@@ -29,8 +29,8 @@ enum {
 struct decimal {
     bool negative, whole; /* whole: neither fraction nor exponent */
     char digits[DIGITS_MAX + 1];
-    size_t count;         /* of digits, leading zeros left out */
-    int64_t exponent;     /* digits as an integer x 10^exponent */
+    size_t count;     /* of digits, leading zeros left out */
+    int64_t exponent; /* digits as an integer x 10^exponent */
 };
 
 static void digit(struct decimal *d, uint8_t c, bool fraction)
@@ -119,8 +119,7 @@ static double magnitude(const struct decimal *d)
         return 0;
     }
     if (d->count <= EXACT_DIGITS && d->exponent >= -22 && d->exponent <= 22 && integer_of(d, &m)) {
-        return d->exponent < 0 ? (double)m / powers[-d->exponent]
-                               : (double)m * powers[d->exponent];
+        return d->exponent < 0 ? (double)m / powers[-d->exponent] : (double)m * powers[d->exponent];
     }
     return slow(d);
 }

@@ -32,6 +32,7 @@ void td_linux_wake(struct td_linux *l);
 
 /* ---- the parts, for this room only ---- */
 
+/* Fills in the rows of the seam that are about files. */
 void td_linux_files_fill(struct td_sys *sys);
 
 #endif

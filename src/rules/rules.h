@@ -29,8 +29,8 @@ struct td_rules_file {
 struct td_rules_config {
     const struct td_rules_file *files;
     size_t file_count;
-    uint64_t seed;      /* for hash tables, from the seam */
-    uint32_t keys_max;  /* key tuples a statement or stream; 0: 100,000 */
+    uint64_t seed;     /* for hash tables, from the seam */
+    uint32_t keys_max; /* key tuples a statement or stream; 0: 100,000 */
 };
 
 /* Reads, checks and compiles. TD_ESYNTAX: `why` has the errors for people (file:line:column, the
@@ -72,14 +72,14 @@ enum td_rules_out_kind { TD_RULES_SEND, TD_RULES_STATE, TD_RULES_FIRED };
 /* Slices are borrowed and stand until the next call of message, expire or free. */
 struct td_rules_out {
     enum td_rules_out_kind kind;
-    td_slice rule;      /* the statement's name */
-    td_slice key;       /* STATE: the key; else the key tuple as text: "v1, cola" */
-    td_slice topic;     /* SEND */
-    td_slice payload;   /* SEND, STATE (empty: gone), FIRED: what it did, for people */
-    uint64_t id;        /* SEND: the same for the same firing, also after a crash; 0: none asked */
-    td_ms expiry_ms;    /* SEND: what a command's lease allows; 0: does not expire */
-    uint8_t qos, hops;  /* SEND */
-    bool retain;        /* SEND */
+    td_slice rule;     /* the statement's name */
+    td_slice key;      /* STATE: the key; else the key tuple as text: "v1, cola" */
+    td_slice topic;    /* SEND */
+    td_slice payload;  /* SEND, STATE (empty: gone), FIRED: what it did, for people */
+    uint64_t id;       /* SEND: the same for the same firing, also after a crash; 0: none asked */
+    td_ms expiry_ms;   /* SEND: what a command's lease allows; 0: does not expire */
+    uint8_t qos, hops; /* SEND */
+    bool retain;       /* SEND */
 };
 
 /* The next output of what was fed; false: no more. STATE outputs come first. Pull until false
@@ -91,12 +91,12 @@ bool td_rules_next(struct td_rules *r, struct td_rules_out *out);
 struct td_rules_info {
     td_slice name, kind, file; /* kind: "RULE", "ACTUATOR", "ALARM", "MACHINE", "STREAM", "PARAM" */
     uint32_t line;
-    td_slice text;             /* its source */
-    uint32_t keys;             /* key tuples that live */
-    uint64_t fired, refused;   /* refused: by the breaker or a bound */
-    td_wall last_fired;        /* 0: never */
-    td_slice last_action;      /* empty: none yet */
-    td_slice state;            /* per key, for people: "r1: on=true (rule heat, slot 12)" */
+    td_slice text;           /* its source */
+    uint32_t keys;           /* key tuples that live */
+    uint64_t fired, refused; /* refused: by the breaker or a bound */
+    td_wall last_fired;      /* 0: never */
+    td_slice last_action;    /* empty: none yet */
+    td_slice state;          /* per key, for people: "r1: on=true (rule heat, slot 12)" */
 };
 
 size_t td_rules_count(const struct td_rules *r);
@@ -105,13 +105,14 @@ void td_rules_info(struct td_rules *r, size_t i, struct td_rules_info *out);
 
 struct td_rules_stats {
     uint64_t messages, evaluations, fired;
-    uint64_t unparsed;      /* payloads or fields that did not fit their stream */
-    uint64_t late;          /* older than what the row had already */
-    uint64_t keys_refused;  /* over keys_max */
-    uint64_t hops_dropped;  /* a message went round 8 times */
+    uint64_t unparsed;     /* payloads or fields that did not fit their stream */
+    uint64_t late;         /* older than what the row had already */
+    uint64_t keys_refused; /* over keys_max */
+    uint64_t hops_dropped; /* a message went round 8 times */
     uint64_t breaker_opened;
 };
 
+/* Counted since the rules were loaded; lives as long as r. */
 const struct td_rules_stats *td_rules_stats(const struct td_rules *r);
 
 /* ---- TEST blocks ---- */

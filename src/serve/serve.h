@@ -1,5 +1,5 @@
 /* serve: the hub assembled. Whoever comes to us comes in here (MQTT, the page, the API), and what
- * they say goes one way: publish -> match -> deliver, remember, decide -> acknowledge what is durable.
+ * they say goes one way: publish -> match -> deliver, remember, decide -> acknowledge once durable.
  *
  * It runs over any td_sys: app/run.c drives it over linux/, tests/sim over a world made from a
  * seed. One thread owns it. */
@@ -23,14 +23,14 @@ struct td_serve_file {
 };
 
 struct td_serve_mqtt_config {
-    uint32_t packet_bytes_max;    /* 1 KB .. 256 MB: what a client may send */
-    uint16_t receive_max;         /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
-    uint16_t alias_max;           /* topic aliases a client may set */
-    uint32_t session_expiry_s;    /* longest; 3.1.1 sessions that are not clean get it */
-    uint16_t keepalive_max_s;     /* longer wishes are lowered (5.0); 0: no bound */
-    uint32_t queue_messages_max;  /* of one session; the oldest goes */
-    uint64_t queue_bytes_max;     /* of one session; the oldest goes */
-    uint32_t write_bytes_max;     /* unsent bytes of one connection; then QoS 0 is dropped */
+    uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send */
+    uint16_t receive_max;        /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
+    uint16_t alias_max;          /* topic aliases a client may set */
+    uint32_t session_expiry_s;   /* longest; 3.1.1 sessions that are not clean get it */
+    uint16_t keepalive_max_s;    /* longer wishes are lowered (5.0); 0: no bound */
+    uint32_t queue_messages_max; /* of one session; the oldest goes */
+    uint64_t queue_bytes_max;    /* of one session; the oldest goes */
+    uint32_t write_bytes_max;    /* unsent bytes of one connection; then QoS 0 is dropped */
     uint32_t connections_max;
     uint32_t sessions_max;
 };
@@ -74,7 +74,7 @@ void td_serve_addresses(const struct td_serve *serve, char mqtt[64], char http[6
 
 /* ---- the parts, for this room only ---- */
 
-struct td_mqttd;  /* serve/mqttd.h: MQTT clients and their sessions */
+struct td_mqttd; /* serve/mqttd.h: MQTT clients and their sessions */
 struct td_store;
 struct td_record; /* serve/record.h: messages -> points, current values */
 struct td_decide; /* serve/decide.h: rules */

@@ -30,19 +30,19 @@ struct td_store;
 
 /* A zero takes the default in brackets. */
 struct td_store_config {
-    const char *dir;            /* made if absent */
-    bool existing;              /* TD_ENOENT instead of making a new one */
-    uint32_t segment_bytes;     /* of the log [4 MB], a multiple of 4096 */
-    uint32_t segment_count;     /* in the ring [16], at least 4 */
-    uint32_t commit_bytes;      /* commit when so much is staged, whatever the class [64 KB] */
-    uint32_t staged_bytes_max;  /* callers are told to wait at half of it [8 MB] */
-    uint64_t head_bytes_max;    /* rows in RAM; beyond, heads are sealed, then rows refused [64 MB] */
-    uint32_t streams_max;       /* [200,000] */
-    uint32_t partition_days;    /* a history file's span [1] */
-    uint32_t keep_days;         /* history older than this is deleted [0: never] */
-    uint64_t query_bytes_max;   /* memory of one question and its answer [16 MB] */
-    uint32_t query_rows_max;    /* rows of an answer [100,000] */
-    td_ms query_ms_max;         /* a question's deadline [10,000] */
+    const char *dir;           /* made if absent */
+    bool existing;             /* TD_ENOENT instead of making a new one */
+    uint32_t segment_bytes;    /* of the log [4 MB], a multiple of 4096 */
+    uint32_t segment_count;    /* in the ring [16], at least 4 */
+    uint32_t commit_bytes;     /* commit when so much is staged, whatever the class [64 KB] */
+    uint32_t staged_bytes_max; /* callers are told to wait at half of it [8 MB] */
+    uint64_t head_bytes_max;  /* rows in RAM; beyond, heads are sealed, then rows refused [64 MB] */
+    uint32_t streams_max;     /* [200,000] */
+    uint32_t partition_days;  /* a history file's span [1] */
+    uint32_t keep_days;       /* history older than this is deleted [0: never] */
+    uint64_t query_bytes_max; /* memory of one question and its answer [16 MB] */
+    uint32_t query_rows_max;  /* rows of an answer [100,000] */
+    td_ms query_ms_max;       /* a question's deadline [10,000] */
 };
 
 /* Locks the directory, recovers, is ready. Damage never fails a start: it is set aside and told in
@@ -55,7 +55,7 @@ enum td_err td_store_open(const struct td_store_config *config, struct td_sys *s
 bool td_store_stop(struct td_store *store, td_mono now);
 /* After td_store_stop() has given true. */
 void td_store_close(struct td_store *store);
-/* The simulator's crash: frees memory, makes no call of the seam. Works under way must never run. */
+/* The simulator's crash: frees memory, makes no call of the seam. Works under way never run. */
 void td_store_abandon(struct td_store *store);
 
 /* ---- turns ---- */
@@ -74,20 +74,21 @@ const char *td_store_failure(const struct td_store *store);
 bool td_store_pressure(const struct td_store *store);
 
 struct td_store_stats {
-    uint64_t commits, commit_bytes;      /* group commits, bytes written for them */
-    uint64_t records, rows, points;      /* since the start */
-    uint64_t rows_refused;               /* over a bound, or too far ahead in time */
+    uint64_t commits, commit_bytes; /* group commits, bytes written for them */
+    uint64_t records, rows, points; /* since the start */
+    uint64_t rows_refused;          /* over a bound, or too far ahead in time */
     uint64_t chunks, chunk_bytes, chunk_failures;
-    uint64_t applies, apply_failures;    /* of the state map to tandem.db */
+    uint64_t applies, apply_failures; /* of the state map to tandem.db */
     uint64_t queries, queries_refused;
-    uint64_t staged_bytes, head_bytes;   /* now */
+    uint64_t staged_bytes, head_bytes; /* now */
     uint64_t streams;
     uint32_t segments_used, segment_count;
     uint64_t recovered_records, recovered_rows, recovered_state;
-    uint64_t damaged;                    /* damaged places found at the start */
-    td_slice damage;                     /* one line each, for people */
+    uint64_t damaged; /* damaged places found at the start */
+    td_slice damage;  /* one line each, for people */
 };
 
+/* Counted since the start; lives as long as the store. */
 const struct td_store_stats *td_store_stats(const struct td_store *store);
 
 /* ---- the state map ---- */

@@ -45,16 +45,16 @@ enum td_mqtt_client_what {
     TD_MQTT_EVENT_PUBLISHED,    /* id: of a QoS 1, 2 publish; reason >= 0x80: refused */
     TD_MQTT_EVENT_SUBSCRIBED,   /* id; packet: SUBACK, codes in packet.list */
     TD_MQTT_EVENT_UNSUBSCRIBED, /* id; packet: UNSUBACK */
-    TD_MQTT_EVENT_CLOSED        /* reason: the server's DISCONNECT (packet), or why we end it (rule):
+    TD_MQTT_EVENT_CLOSED /* reason: the server's DISCONNECT (packet), or why we end it (rule):
                                  * send what is left to take, close the transport, say lost */
 };
 
 struct td_mqtt_client_event {
     enum td_mqtt_client_what what;
     uint16_t id;
-    uint8_t reason;   /* enum td_mqtt_reason */
-    bool by_server;   /* CLOSED: the server said so */
-    const char *rule; /* CLOSED by us: the rule broken; else NULL */
+    uint8_t reason;               /* enum td_mqtt_reason */
+    bool by_server;               /* CLOSED: the server said so */
+    const char *rule;             /* CLOSED by us: the rule broken; else NULL */
     struct td_mqtt_packet packet; /* slices borrow from `in` and stand until it moves */
 };
 
@@ -72,13 +72,13 @@ struct td_mqtt_client {
     struct td_mqtt_limits limits;
     const struct td_mqtt_client_options *options;
     struct td_mqtt_client_memory memory;
-    size_t out_at, out_end;        /* bytes to send */
-    size_t held_head, held_tail;   /* the ring of kept messages */
-    td_mono wrote;                 /* when something was last put into `out` */
-    td_mono ping_sent;             /* TD_NEVER: no PINGRESP is awaited */
-    uint64_t published, received;  /* messages */
-    bool online;                   /* CONNECT went out on a transport */
-    bool closing;                  /* nothing more is said or heard */
+    size_t out_at, out_end;       /* bytes to send */
+    size_t held_head, held_tail;  /* the ring of kept messages */
+    td_mono wrote;                /* when something was last put into `out` */
+    td_mono ping_sent;            /* TD_NEVER: no PINGRESP is awaited */
+    uint64_t published, received; /* messages */
+    bool online;                  /* CONNECT went out on a transport */
+    bool closing;                 /* nothing more is said or heard */
     bool closed_told;
 };
 
@@ -109,9 +109,8 @@ bool td_mqtt_client_expire(struct td_mqtt_client *c, td_mono now);
  * after sent() or an event. TD_ERANGE: a name is not valid, a length not MQTT's, or the server does
  * not take it (size, QoS, retain). TD_EAGAIN: not connected (publish QoS 1, 2 without a connection
  * is kept and sent later). */
-enum td_err td_mqtt_client_publish(struct td_mqtt_client *c,
-                                   const struct td_mqtt_client_message *m, td_mono now,
-                                   uint16_t *id);
+enum td_err td_mqtt_client_publish(struct td_mqtt_client *c, const struct td_mqtt_client_message *m,
+                                   td_mono now, uint16_t *id);
 enum td_err td_mqtt_client_subscribe(struct td_mqtt_client *c, const struct td_mqtt_filter *filters,
                                      size_t count, const struct td_mqtt_props *props, td_mono now,
                                      uint16_t *id);

@@ -126,14 +126,14 @@ struct td_mqtt_packet {
     uint8_t version; /* enum td_mqtt_version */
     uint8_t qos;     /* PUBLISH */
     bool retain, dup;
-    bool session_present;  /* CONNACK */
-    uint8_t reason;        /* CONNACK (3.x: as its 5.0 twin), PUBACK.., DISCONNECT, AUTH */
-    uint16_t id;           /* PUBLISH with QoS 1, 2; PUBACK.., SUBSCRIBE.., UNSUBACK */
-    uint32_t bytes;        /* of the whole packet */
-    uint32_t list_count;   /* entries in list */
-    td_slice topic;        /* PUBLISH: never empty, aliases are resolved */
-    td_slice payload;      /* PUBLISH */
-    td_slice list;         /* (UN)SUBSCRIBE: filters; SUBACK, 5.0 UNSUBACK: one code a byte.
+    bool session_present;       /* CONNACK */
+    uint8_t reason;             /* CONNACK (3.x: as its 5.0 twin), PUBACK.., DISCONNECT, AUTH */
+    uint16_t id;                /* PUBLISH with QoS 1, 2; PUBACK.., SUBSCRIBE.., UNSUBACK */
+    uint32_t bytes;             /* of the whole packet */
+    uint32_t list_count;        /* entries in list */
+    td_slice topic;             /* PUBLISH: never empty, aliases are resolved */
+    td_slice payload;           /* PUBLISH */
+    td_slice list;              /* (UN)SUBSCRIBE: filters; SUBACK, 5.0 UNSUBACK: one code a byte.
                             * Checked; walk filters with td_mqtt_filter_next() */
     struct td_mqtt_props props; /* has == 0 in 3.x */
     struct td_mqtt_connect connect;
@@ -141,7 +141,7 @@ struct td_mqtt_packet {
 
 struct td_mqtt_filter {
     td_slice filter;
-    uint8_t qos;             /* these four: SUBSCRIBE only */
+    uint8_t qos; /* these four: SUBSCRIBE only */
     bool no_local, retain_as_published;
     uint8_t retain_handling; /* 0, 1, 2 */
 };
@@ -164,14 +164,14 @@ uint8_t *td_mqtt_packet_put(uint8_t *p, const struct td_mqtt_packet *packet);
 /* One delivery. What all receivers share is borrowed (topic, props, payload), what is one
  * connection's own is numbers. */
 struct td_mqtt_publish {
-    td_slice topic;      /* may be empty when `alias` is known to the peer */
-    td_slice props;      /* as td_mqtt_props_travel() gave; written in 5.0 only */
+    td_slice topic; /* may be empty when `alias` is known to the peer */
+    td_slice props; /* as td_mqtt_props_travel() gave; written in 5.0 only */
     td_slice payload;
     const uint32_t *ids; /* subscription identifiers, 5.0 only; zeros are skipped */
     uint32_t expiry_s;   /* what is left of it, UINT32_MAX: does not expire; 5.0 only */
     uint16_t id_count;
-    uint16_t id;         /* packet id, with qos > 0 */
-    uint16_t alias;      /* 0: none; 5.0 only */
+    uint16_t id;    /* packet id, with qos > 0 */
+    uint16_t alias; /* 0: none; 5.0 only */
     uint8_t version, qos;
     bool retain, dup;
 };
@@ -200,8 +200,8 @@ bool td_mqtt_filter_valid(td_slice filter);
 enum td_mqtt_role { TD_MQTT_SERVER, TD_MQTT_CLIENT };
 
 enum td_mqtt_state {
-    TD_MQTT_NEW,  /* no CONNECT yet */
-    TD_MQTT_WAIT, /* CONNECT seen (server) or sent (client), no CONNACK yet */
+    TD_MQTT_NEW,            /* no CONNECT yet */
+    TD_MQTT_WAIT,           /* CONNECT seen (server) or sent (client), no CONNACK yet */
     TD_MQTT_AUTHENTICATING, /* the same, with an authentication method: only AUTH may go on */
     TD_MQTT_OPEN,
     TD_MQTT_CLOSED /* DISCONNECT seen, or an error: nothing may follow */
@@ -232,7 +232,7 @@ struct td_mqtt {
     struct td_mqtt_aliases *aliases; /* lent; NULL until the peer sends a first alias */
     const char *rule;                /* after GOT_ERROR: the rule broken, "MQTT-3.1.0-1" */
     td_mono heard;                   /* when the last whole packet came; at first: the start */
-    uint32_t want;       /* after GOT_NONE: bytes of the packet at the front, 0: not known yet */
+    uint32_t want; /* after GOT_NONE: bytes of the packet at the front, 0: not known yet */
     uint32_t peer_packet_bytes_max; /* what the peer takes: UINT32_MAX if it did not say */
     uint16_t peer_receive_max;      /* 65,535 if it did not say, and in 3.x */
     uint16_t peer_alias_max;        /* 0 if it did not say, and in 3.x */
@@ -240,17 +240,17 @@ struct td_mqtt {
     uint16_t receiving;             /* QoS 1, 2 PUBLISHes that wait for our last acknowledgement */
     uint8_t role, state, version;   /* version 0: not known yet */
     uint8_t reason;                 /* after GOT_ERROR or expire: enum td_mqtt_reason */
-    bool problems;     /* the peer asked for reason strings (Request Problem Information 1) */
+    bool problems;      /* the peer asked for reason strings (Request Problem Information 1) */
     bool authenticates; /* CONNECT named an authentication method */
-    bool expiry_zero;  /* CONNECT's session expiry was 0 or absent (MQTT-3.14.2-2) */
-    bool old_bridge;   /* level 0x83, 0x84: refuse in the 3.x form, it comes back without the bit */
+    bool expiry_zero;   /* CONNECT's session expiry was 0 or absent (MQTT-3.14.2-2) */
+    bool old_bridge; /* level 0x83, 0x84: refuse in the 3.x form, it comes back without the bit */
 };
 
 enum td_mqtt_got {
-    TD_MQTT_GOT_NONE,    /* no whole packet at the front: come back with more (see want) */
-    TD_MQTT_GOT_PACKET,  /* *out is set and *in stands behind it */
-    TD_MQTT_GOT_ERROR,   /* reason and rule are set: say td_mqtt_word(), close */
-    TD_MQTT_GOT_ALIASES  /* a PUBLISH waits for memory: td_mqtt_aliases_lend(), call again */
+    TD_MQTT_GOT_NONE,   /* no whole packet at the front: come back with more (see want) */
+    TD_MQTT_GOT_PACKET, /* *out is set and *in stands behind it */
+    TD_MQTT_GOT_ERROR,  /* reason and rule are set: say td_mqtt_word(), close */
+    TD_MQTT_GOT_ALIASES /* a PUBLISH waits for memory: td_mqtt_aliases_lend(), call again */
 };
 
 /* Keep-alive and limits start with `now`. A client's machine is told of its CONNECT by

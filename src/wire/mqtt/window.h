@@ -67,8 +67,8 @@ enum td_err td_mqtt_window_hold(struct td_mqtt_window *w, enum td_mqtt_flight st
                                 uint16_t *id);
 /* Puts back an entry of a restored session, in send order. TD_ENOMEM: its place is taken, lend more
  * slots. */
-enum td_err td_mqtt_window_restore(struct td_mqtt_window *w, enum td_mqtt_flight state,
-                                   uint16_t id, uint64_t body);
+enum td_err td_mqtt_window_restore(struct td_mqtt_window *w, enum td_mqtt_flight state, uint16_t id,
+                                   uint64_t body);
 /* The slot of an id, NULL if it is not in use. */
 struct td_mqtt_slot *td_mqtt_window_find(const struct td_mqtt_window *w, uint16_t id);
 

@@ -26,8 +26,8 @@ static bool parse(struct got *g, int *status, int argc, const char **argv)
         {"--rate", 'r', TD_CLI_REAL, &g->rate, "N", "rate", 0, 10},
         {"--rules", 0, TD_CLI_LIST, &g->rules, "FILE", "rules", 0, 0},
     };
-    return td_cli_parse("x", "", rows, TD_COUNT(rows), NULL, argc, (char **)(uintptr_t)argv, &g->words,
-                        status);
+    return td_cli_parse("x", "", rows, TD_COUNT(rows), NULL, argc, (char **)(uintptr_t)argv,
+                        &g->words, status);
 }
 
 static void options_come_joined_apart_and_with_equals(void **state)
@@ -35,8 +35,8 @@ static void options_come_joined_apart_and_with_equals(void **state)
     (void)state;
     struct got g = {0};
     int status = -1;
-    const char *argv[] = {"x",  "-dvv",    "--data=/d", "-p1883", "--rate", "2.5", "--rules", "a",
-                          "in", "--rules", "b",         "--",     "-not"};
+    const char *argv[] = {"x", "-dvv", "--data=/d", "-p1883", "--rate", "2.5", "--rules",
+                          "a", "in",   "--rules",   "b",      "--",     "-not"};
     assert_true(parse(&g, &status, TD_COUNT(argv), argv));
     assert_true(g.deep);
     assert_int_equal(2, g.verbose);
@@ -53,8 +53,8 @@ static void bad_options_are_usage_errors(void **state)
 {
     (void)state;
     static const char *cases[][3] = {
-        {"x", "--nope", NULL},    {"x", "-z", NULL},        {"x", "--port", NULL},
-        {"x", "--port", "70000"}, {"x", "--port", "12x"},   {"x", "--rate", "nan"},
+        {"x", "--nope", NULL},    {"x", "-z", NULL},      {"x", "--port", NULL},
+        {"x", "--port", "70000"}, {"x", "--port", "12x"}, {"x", "--rate", "nan"},
         {"x", "--deep=1", NULL},  {"x", "--port", ""},
     };
     for (size_t i = 0; i < TD_COUNT(cases); i++) {
