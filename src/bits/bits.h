@@ -125,7 +125,7 @@ struct td_cursor {
 
 static inline struct td_cursor td_cursor_of(td_slice s)
 {
-    return (struct td_cursor){s.p, s.p + s.n, TD_OK};
+    return (struct td_cursor){s.p, s.n > 0 ? s.p + s.n : s.p, TD_OK};
 }
 
 static inline size_t td_cursor_left(const struct td_cursor *c)

@@ -53,7 +53,7 @@ static bool plain8(const uint8_t *p)
 
 static bool valid(td_slice s, bool mqtt)
 {
-    const uint8_t *p = s.p, *end = s.p + s.n;
+    const uint8_t *p = s.p, *end = s.n > 0 ? p + s.n : p; /* NULL + 0 is undefined in C17 */
     while (p < end) {
         if (end - p >= 8 && plain8(p)) {
             p += 8;

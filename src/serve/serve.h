@@ -40,6 +40,15 @@ struct td_serve_store_config {
     uint32_t segments;
 };
 
+struct td_serve_http_config {
+    const char *const *hosts; /* names that requests may use beside the loopback ones */
+    size_t host_count;
+    uint32_t connections_max; /* further ones are closed */
+    uint32_t live_max;        /* of them, live feeds */
+    uint32_t body_bytes_max;  /* of a request */
+    uint32_t write_bytes_max; /* unsent bytes of one connection */
+};
+
 struct td_serve_config {
     const char *data_dir;
     const char *mqtt_address; /* "127.0.0.1:1883"; NULL: no MQTT */
@@ -48,6 +57,7 @@ struct td_serve_config {
     size_t rule_count;
     struct td_hub_limits hub;
     struct td_serve_mqtt_config mqtt;
+    struct td_serve_http_config http;
     struct td_serve_store_config store;
     const char *version;
 };

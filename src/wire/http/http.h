@@ -36,7 +36,7 @@ enum td_http_got {
     TD_HTTP_HEAD,  /* a head is complete */
     TD_HTTP_PIECE, /* a part of the body */
     TD_HTTP_END,   /* the body has ended (at once, if there is none) */
-    TD_HTTP_BROKEN /* h->status is what to answer, h->rule what is wrong; nothing more can be read */
+    TD_HTTP_BROKEN /* h->status is what to answer, h->rule what is wrong; nothing more is read */
 };
 
 enum td_http_body {
@@ -85,8 +85,8 @@ void td_http_init(struct td_http *h, enum td_http_role role, uint64_t body_bytes
 /* Looks for a head at the front of `in`. MORE: call again with the same bytes and more behind
  * them. HEAD: *out is set, its `bytes` are to be consumed, then the body is read. */
 enum td_http_got td_http_head_next(struct td_http *h, td_slice in, struct td_http_head *out);
-/* Takes from the front of *in: PIECE (*piece, borrowed), END, MORE (*in is used up) or BROKEN. After
- * END the next head may begin. */
+/* Takes from the front of *in: PIECE (*piece, borrowed), END, MORE (*in is used up) or BROKEN.
+ * After END the next head may begin. */
 enum td_http_got td_http_body_next(struct td_http *h, td_slice *in, td_slice *piece);
 /* The other side has closed. END: the message was complete or ends so; BROKEN: it was cut off. */
 enum td_http_got td_http_closed(struct td_http *h);
