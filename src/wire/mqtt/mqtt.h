@@ -10,8 +10,8 @@
  *     socket bytes -> td_mqtt_next() -> struct td_mqtt_packet (slices borrow from those bytes)
  *     reserve td_mqtt_*_size() bytes -> td_mqtt_*_put() -> socket
  *
- * One owner and one thread per struct. Rule ids are those of the 5.0 specification
- * ("MQTT-3.1.0-1"); where only 3.1.1 has the rule, "MQTT311-3.1.3-8". */
+ * One owner and one thread per struct. A broken rule is named by its id in the 5.0 specification
+ * and in words: "MQTT-3.1.0-1: the first packet is CONNECT"; by the section where it has no id. */
 #ifndef TD_WIRE_MQTT_H
 #define TD_WIRE_MQTT_H
 
@@ -55,8 +55,8 @@ enum {
     TD_MQTT_REMAINING_MAX = 268435455, /* of the remaining length */
     TD_MQTT_HEAD_MAX = 5,              /* bytes of a fixed header */
     TD_MQTT_STRING_MAX = 65535,
-    TD_MQTT_ACK_MAX = 5,  /* bytes td_mqtt_ack() writes at most */
-    TD_MQTT_WORD_MAX = 64 /* bytes td_mqtt_word() writes at most */
+    TD_MQTT_ACK_MAX = 5,   /* bytes td_mqtt_ack() writes at most */
+    TD_MQTT_WORD_MAX = 128 /* bytes td_mqtt_word() writes at most */
 };
 
 /* "PUBLISH", "quota exceeded"; static, never NULL. */
@@ -230,7 +230,7 @@ struct td_mqtt_limits {
 struct td_mqtt {
     const struct td_mqtt_limits *limits;
     struct td_mqtt_aliases *aliases; /* lent; NULL until the peer sends a first alias */
-    const char *rule;                /* after GOT_ERROR: the rule broken, "MQTT-3.1.0-1" */
+    const char *rule;                /* after GOT_ERROR: the rule broken, id and words */
     td_mono heard;                   /* when the last whole packet came; at first: the start */
     uint32_t want; /* after GOT_NONE: bytes of the packet at the front, 0: not known yet */
     uint32_t peer_packet_bytes_max; /* what the peer takes: UINT32_MAX if it did not say */
@@ -240,10 +240,10 @@ struct td_mqtt {
     uint16_t receiving;             /* QoS 1, 2 PUBLISHes that wait for our last acknowledgement */
     uint8_t role, state, version;   /* version 0: not known yet */
     uint8_t reason;                 /* after GOT_ERROR or expire: enum td_mqtt_reason */
+    uint8_t ended_in;               /* CLOSED: the state before; says which last word fits */
     bool problems;      /* the peer asked for reason strings (Request Problem Information 1) */
     bool authenticates; /* CONNECT named an authentication method */
     bool expiry_zero;   /* CONNECT's session expiry was 0 or absent (MQTT-3.14.2-2) */
-    bool old_bridge; /* level 0x83, 0x84: refuse in the 3.x form, it comes back without the bit */
 };
 
 enum td_mqtt_got {
