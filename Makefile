@@ -1,6 +1,6 @@
 # A thin front for CMake and its presets; `make help` lists what there is. It holds no knowledge of
 # its own: flags stand in CMakeLists.txt, package names in scripts/setup.
-.PHONY: help setup build run test asan tsan fuzz cover fmt clean
+.PHONY: help setup build run test asan tsan fuzz cover bench fmt clean
 .DEFAULT_GOAL := help
 
 JOBS ?= $(shell nproc)
@@ -52,6 +52,10 @@ fuzz: ready_test ## libFuzzer: NAME=.. one harness (else all in turn), SECONDS=6
 cover: ready_test ## line coverage of the unit tests and the corpus
 	@$(call compile,cover)
 	@scripts/cover
+
+bench: ready_test ## compare with mosquitto and a bare relay (about 5 minutes); writes docs/benchmarks.md
+	@$(call compile,release)
+	@bench/run --write docs/benchmarks.md
 
 fmt: ready_test ## clang-format over the tree
 	@scripts/format --write
