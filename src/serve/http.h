@@ -1,4 +1,4 @@
-/* serve/http: the page, the API, the live feed and the metrics, on one listener.
+/* serve/http: httpd, the page, the API, the live feed and the metrics, on one listener.
  *
  *   http.c     connections: read, one request at a time, write; their bounds and deadlines
  *   api.c      what is asked for: routes are rows of api.def
@@ -13,17 +13,17 @@
 
 /* Listens on `address`. On failure `why` says in words for people what stood in the way. `parts`
  * and `config` are borrowed for life; other parts may be filled in until the first turn. */
-enum td_err td_http_new(struct td_parts *parts, const char *address,
-                        const struct td_serve_http_config *config, struct td_http **out,
-                        struct td_buf *why);
+enum td_err td_httpd_new(struct td_parts *parts, const char *address,
+                         const struct td_serve_http_config *config, struct td_httpd **out,
+                         struct td_buf *why);
 /* Ends a turn: feeds that are due, answers of queries, silent connections. */
-void td_http_turn(struct td_http *http, td_mono now);
-td_mono td_http_deadline(const struct td_http *http);
+void td_httpd_turn(struct td_httpd *httpd, td_mono now);
+td_mono td_httpd_deadline(const struct td_httpd *httpd);
 /* Closes everything; no query is running any more (the works of the lane have ended). */
-void td_http_free(struct td_http *http);
+void td_httpd_free(struct td_httpd *httpd);
 /* Where it listens, as text with NUL. */
-void td_http_address(const struct td_http *http, char out[64]);
+void td_httpd_address(const struct td_httpd *httpd, char out[64]);
 /* Tells all open pages that something happened (a rule fired): one JSON object. Copied. */
-void td_http_tell(struct td_http *http, td_slice json);
+void td_httpd_tell(struct td_httpd *httpd, td_slice json);
 
 #endif

@@ -88,7 +88,7 @@ struct td_mqttd; /* serve/mqttd.h: MQTT clients and their sessions */
 struct td_store;
 struct td_record; /* serve/record.h: messages -> points, current values */
 struct td_decide; /* serve/decide.h: rules */
-struct td_http;   /* serve/http.h: page, API, live feed, metrics */
+struct td_httpd;  /* serve/http.h: page, API, live feed, metrics */
 
 struct td_parts {
     struct td_sys *sys;
@@ -97,7 +97,7 @@ struct td_parts {
     struct td_record *record;
     struct td_decide *decide;
     struct td_mqttd *mqttd;
-    struct td_http *http;
+    struct td_httpd *httpd;
     const char *version;
     td_mono started;
 };

@@ -1,0 +1,40 @@
+/* serve/record: what is said is remembered. A subscriber of # turns messages into rows of the
+ * history, and keeps the value that each field has now.
+ *
+ * A payload that is a JSON object or array gives one value per leaf, its path as the field (`a.b`,
+ * `a.0`); a scalar gives the field `value`. What is binary or too large is counted, not kept.
+ *
+ * Current values stand in a list in order of their last change, so whoever looks again later reads
+ * from the newest back to the version it has seen: it costs what has changed, however many look. */
+#ifndef TD_SERVE_RECORD_H
+#define TD_SERVE_RECORD_H
+
+#include "base/value.h"
+#include "serve/serve.h"
+
+struct td_record;
+
+enum td_quality { TD_QUALITY_GOOD, TD_QUALITY_STALE, TD_QUALITY_UNKNOWN };
+
+/* The value that a series has now. */
+struct td_current {
+    uint32_t series;       /* td_series_of() */
+    td_slice topic, field; /* live as long as the recorder */
+    struct td_value value; /* its text: until the next message */
+    td_wall at;            /* when it was said */
+    uint64_t version;      /* td_record_version() when it was said */
+    enum td_quality quality;
+};
+
+/* Grows with each value that is said. */
+uint64_t td_record_version(const struct td_record *record);
+/* Gives what was said after `since`, newest first, until fn gives false. fn must not publish. */
+void td_record_changes(const struct td_record *record, uint64_t since,
+                       bool (*fn)(void *ctx, const struct td_current *now), void *ctx);
+/* Gives all, in the order in which they first came. */
+void td_record_each(const struct td_record *record,
+                    bool (*fn)(void *ctx, const struct td_current *now), void *ctx);
+/* NULL: there is no such series, or it has no value yet. Until the next message. */
+const struct td_current *td_record_find(const struct td_record *record, uint32_t series);
+
+#endif
