@@ -5,7 +5,10 @@
  *     0x90 | 6 | channel u16 | 1 publisher, 0 subscriber | frame bytes u24     (echoed)
  *
  * Per turn of the loop one recv per publisher and one send per subscriber: what any server must at
- * least do. usage: relay PORT; ends with SIGTERM or when its parent ends. */
+ * least do. Ends with SIGTERM or when its parent ends.
+ *
+ * usage: relay PORT [lose | repeat | swap]: with a word it does that to one frame in a thousand, to
+ * show that the load generator would notice (bench/check). */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -106,10 +109,49 @@ static bool greet(int fd)
     return send(fd, h, sizeof h, MSG_NOSIGNAL) == HELLO;
 }
 
+static enum { HONEST, LOSE, REPEAT, SWAP } fault;
+
+/* Spoils one of a thousand frames that go by, on its way to `to`. */
+static bool spoil(struct peer *to, const uint8_t *frame, size_t n)
+{
+    static unsigned count;
+    if (fault == HONEST || ++count % 1000 != 0) {
+        return false;
+    }
+    if (fault == REPEAT) {
+        append(to, frame, n);
+        append(to, frame, n);
+    }
+    if (fault == SWAP) {
+        append(to, frame + n, n);
+        append(to, frame, n);
+    }
+    return true;
+}
+
+/* Frame by frame; an honest relay does it at once. */
+static void append_spoilt(struct peer *to, const uint8_t *bytes, size_t n, size_t frame)
+{
+    for (size_t at = 0; at < n; at += frame) {
+        bool pair = n - at >= 2 * frame;
+        if (fault == SWAP && !pair) {
+            append(to, bytes + at, frame);
+        } else if (!spoil(to, bytes + at, frame)) {
+            append(to, bytes + at, frame);
+        } else {
+            at += fault == SWAP ? frame : 0;
+        }
+    }
+}
+
 static void spread(const struct peer *from, const uint8_t *bytes, size_t n)
 {
     for (int fd = first[from->channel]; fd != 0; fd = peers[fd].next) {
-        append(&peers[fd], bytes, n);
+        if (fault == HONEST) {
+            append(&peers[fd], bytes, n);
+        } else {
+            append_spoilt(&peers[fd], bytes, n, from->frame);
+        }
         if (!peers[fd].queued) {
             peers[fd].queued = true;
             due[due_n++] = fd;
@@ -182,8 +224,12 @@ static int listen_on(const char *port)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        (void)fprintf(stderr, "usage: relay PORT\n");
+    static const char *const faults[] = {"", "lose", "repeat", "swap"};
+    for (unsigned i = LOSE; i <= SWAP && argc == 3; i++) {
+        fault = strcmp(argv[2], faults[i]) == 0 ? i : fault;
+    }
+    if (argc != 2 && fault == HONEST) {
+        (void)fprintf(stderr, "usage: relay PORT [lose | repeat | swap]\n");
         return 2;
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -27,6 +27,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def cores():
+    """The servers' core and the generator's."""
+    own = sorted(os.sched_getaffinity(0))
+    return own[0], own[-1]
+
+
 def many_files():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -36,8 +42,8 @@ class Server:
     """A running server. `start_ms` is the time from the start of the process to the first accepted
     connection."""
 
-    def __init__(self, name, root, core):
-        self.name, self.core = name, core
+    def __init__(self, name, root, core, words=()):
+        self.name, self.core, self.words = name, core, words
         self.port = free_port()
         self.dir = pathlib.Path(root) / f"{name}-{self.port}"
         self.dir.mkdir(parents=True)
@@ -97,7 +103,7 @@ class Relay(Server):
     binary = None
 
     def command(self):
-        return [self.binary, str(self.port)]
+        return [self.binary, str(self.port), *self.words]
 
 
 class Tandem(Server):
