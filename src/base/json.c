@@ -473,3 +473,73 @@ enum td_err td_json_add_string(struct td_buf *out, td_slice text)
     }
     return err == TD_OK ? td_buf_add_u8(out, '"') : err;
 }
+
+/* ---- documents ---- */
+
+struct td_json_out td_json_out(struct td_buf *to)
+{
+    return (struct td_json_out){.to = to, .err = TD_OK};
+}
+
+/* Before a value or a key: its comma. False: a failure sticks already. */
+static bool piece(struct td_json_out *o)
+{
+    if (o->err == TD_OK && o->comma) {
+        o->err = td_buf_add_u8(o->to, ',');
+    }
+    o->comma = true;
+    return o->err == TD_OK;
+}
+
+void td_json_open(struct td_json_out *o, char bracket)
+{
+    if (piece(o)) {
+        o->err = td_buf_add_u8(o->to, (uint8_t)bracket);
+    }
+    o->comma = false;
+}
+
+void td_json_close(struct td_json_out *o, char bracket)
+{
+    if (o->err == TD_OK) {
+        o->err = td_buf_add_u8(o->to, (uint8_t)bracket);
+    }
+    o->comma = true;
+}
+
+void td_json_key(struct td_json_out *o, const char *name)
+{
+    td_json_string(o, td_slice_of(name));
+    if (o->err == TD_OK) {
+        o->err = td_buf_add_u8(o->to, ':');
+    }
+    o->comma = false;
+}
+
+void td_json_string(struct td_json_out *o, td_slice text)
+{
+    if (piece(o)) {
+        o->err = td_json_add_string(o->to, text);
+    }
+}
+
+void td_json_real(struct td_json_out *o, double number)
+{
+    if (piece(o)) {
+        o->err = td_json_add_number(o->to, number);
+    }
+}
+
+void td_json_int(struct td_json_out *o, int64_t number)
+{
+    if (piece(o)) {
+        o->err = td_json_add_int(o->to, number);
+    }
+}
+
+void td_json_raw(struct td_json_out *o, const char *json)
+{
+    if (piece(o)) {
+        o->err = td_buf_add(o->to, td_slice_of(json));
+    }
+}

@@ -80,4 +80,23 @@ enum td_err td_json_add_string(struct td_buf *out, td_slice text);
 enum td_err td_json_add_number(struct td_buf *out, double number);
 enum td_err td_json_add_int(struct td_buf *out, int64_t number);
 
+/* A document written piece by piece: commas come by themselves, the first failure sticks and is
+ * tested once at the end. Order and nesting are the caller's duty. */
+struct td_json_out {
+    struct td_buf *to;
+    enum td_err err;
+    bool comma; /* the next piece needs one before it */
+};
+
+/* Appends to `to`. */
+struct td_json_out td_json_out(struct td_buf *to);
+void td_json_open(struct td_json_out *o, char bracket);  /* '{' or '[' */
+void td_json_close(struct td_json_out *o, char bracket); /* '}' or ']' */
+void td_json_key(struct td_json_out *o, const char *name);
+void td_json_string(struct td_json_out *o, td_slice text);
+void td_json_real(struct td_json_out *o, double number);
+void td_json_int(struct td_json_out *o, int64_t number);
+/* A piece that is JSON already: "null", "true", a number. */
+void td_json_raw(struct td_json_out *o, const char *json);
+
 #endif

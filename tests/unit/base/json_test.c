@@ -490,6 +490,37 @@ static void integers_are_written_whole(void **state)
     td_buf_fini(&b);
 }
 
+static void a_document_writes_its_own_commas(void **state)
+{
+    (void)state;
+    struct td_buf b;
+    td_buf_init(&b, 100);
+    struct td_json_out o = td_json_out(&b);
+    td_json_open(&o, '{');
+    td_json_key(&o, "a");
+    td_json_open(&o, '[');
+    td_json_int(&o, 1);
+    td_json_real(&o, 0.5);
+    td_json_open(&o, '{');
+    td_json_close(&o, '}');
+    td_json_raw(&o, "null");
+    td_json_close(&o, ']');
+    td_json_key(&o, "b");
+    td_json_string(&o, TD_STR("x"));
+    td_json_close(&o, '}');
+    assert_int_equal(TD_OK, o.err);
+    td_slice want = TD_STR("{\"a\":[1,0.5,{},null],\"b\":\"x\"}");
+    assert_true(td_slice_eq(want, td_buf_slice(&b)));
+    td_buf_fini(&b);
+    td_buf_init(&b, 3);
+    o = td_json_out(&b);
+    td_json_open(&o, '[');
+    td_json_string(&o, TD_STR("long"));
+    td_json_int(&o, 1); /* would fit, but the failure sticks */
+    assert_int_equal(TD_EFULL, o.err);
+    td_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +542,7 @@ int main(void)
         cmocka_unit_test(numbers_are_written_as_short_as_can_be),
         cmocka_unit_test(any_double_survives_the_round_trip_and_no_shorter_text_would_do),
         cmocka_unit_test(integers_are_written_whole),
+        cmocka_unit_test(a_document_writes_its_own_commas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
