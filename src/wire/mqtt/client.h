@@ -3,7 +3,8 @@
  *
  *     td_mqtt_client_connect(c, now)
  *     bytes read   -> while (td_mqtt_client_next(c, &in, now, &event)) ...
- *     bytes to send <- td_mqtt_client_take(c), then td_mqtt_client_sent(c, n)
+ *     bytes to send <- td_mqtt_client_take(c), then td_mqtt_client_sent(c, n), then next() again:
+ *                     what waited for room goes out now
  *     time         -> td_mqtt_client_expire(c, now) at td_mqtt_client_deadline(c)
  *     transport lost -> td_mqtt_client_lost(c)
  *
@@ -14,6 +15,8 @@
 #define TD_WIRE_MQTT_CLIENT_H
 
 #include "wire/mqtt/window.h"
+
+enum { TD_MQTT_CLIENT_OUT_MIN = 256 };
 
 struct td_mqtt_client_options {
     uint8_t version; /* enum td_mqtt_version; 0 means 5 */
@@ -27,12 +30,12 @@ struct td_mqtt_client_options {
  * messages until they are acknowledged and may be empty for who sends QoS 0 only. */
 struct td_mqtt_client_memory {
     uint8_t *out;
-    size_t out_bytes;
+    size_t out_bytes; /* at least TD_MQTT_CLIENT_OUT_MIN */
     uint8_t *held;
     size_t held_bytes;
     struct td_mqtt_slot *slots; /* a power of two of them */
-    size_t slot_count;
-    uint16_t *ids; /* a power of two; half of them may be in use */
+    size_t slot_count;          /* 0: QoS 0 only, no subscriptions */
+    uint16_t *ids;              /* a power of two; half of them may be in use */
     size_t id_count;
     void *aliases; /* aligned as malloc does; may be empty if alias_max is 0 */
     size_t alias_bytes;
@@ -65,6 +68,7 @@ struct td_mqtt_client_message {
     bool retain;
 };
 
+/* Stays where it was initialised: it points into itself. */
 struct td_mqtt_client {
     struct td_mqtt machine;
     struct td_mqtt_window window;
@@ -74,12 +78,16 @@ struct td_mqtt_client {
     struct td_mqtt_client_memory memory;
     size_t out_at, out_end;       /* bytes to send */
     size_t held_head, held_tail;  /* the ring of kept messages */
+    size_t held_used;             /* bytes of it */
     td_mono wrote;                /* when something was last put into `out` */
     td_mono ping_sent;            /* TD_NEVER: no PINGRESP is awaited */
     uint64_t published, received; /* messages */
-    bool online;                  /* CONNECT went out on a transport */
-    bool closing;                 /* nothing more is said or heard */
-    bool closed_told;
+    uint16_t too_large_id;        /* a kept message that this server does not take */
+    uint8_t server_qos_max;
+    bool server_no_retain;
+    bool fresh;       /* the server began a new session with this connection */
+    bool closing;     /* nothing more is said or heard */
+    bool closed_told; /* and its event was pulled */
 };
 
 /* `options` and all its slices outlive the client. */
@@ -107,8 +115,8 @@ bool td_mqtt_client_expire(struct td_mqtt_client *c, td_mono now);
 
 /* The verbs. `now` is for keep alive. TD_EFULL: output, kept messages or window are full, come back
  * after sent() or an event. TD_ERANGE: a name is not valid, a length not MQTT's, or the server does
- * not take it (size, QoS, retain). TD_EAGAIN: not connected (publish QoS 1, 2 without a connection
- * is kept and sent later). */
+ * not take it (size, QoS, retain). TD_EAGAIN: not connected (QoS 1, 2 are kept all the same and
+ * sent when there is a connection). *id is set for QoS 1, 2 only. */
 enum td_err td_mqtt_client_publish(struct td_mqtt_client *c, const struct td_mqtt_client_message *m,
                                    td_mono now, uint16_t *id);
 enum td_err td_mqtt_client_subscribe(struct td_mqtt_client *c, const struct td_mqtt_filter *filters,
@@ -121,7 +129,7 @@ enum td_err td_mqtt_client_ack(struct td_mqtt_client *c, unsigned qos, uint16_t 
                                td_mono now);
 /* Says DISCONNECT. Send what is left, close the transport, call lost. */
 enum td_err td_mqtt_client_disconnect(struct td_mqtt_client *c, unsigned reason, td_mono now);
-/* QoS 1 and 2 messages not yet acknowledged, and whether a ping, say, waits to be sent. */
+/* Publishes and (un)subscribes that wait for their answer. */
 size_t td_mqtt_client_in_flight(const struct td_mqtt_client *c);
 
 #endif

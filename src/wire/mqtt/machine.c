@@ -512,7 +512,9 @@ size_t td_mqtt_word(struct td_mqtt *m, unsigned reason, const char *text, uint8_
     if (m->version == TD_MQTT_V5) {
         return word_v5(m, &packet, reason, text, p);
     }
-    bool speaks = opened ? m->role == TD_MQTT_CLIENT : td_mqtt_reason_v3(reason) != 0;
+    /* A 3.x DISCONNECT says that all is well, it takes the will back. */
+    bool speaks = opened ? m->role == TD_MQTT_CLIENT && reason == TD_MQTT_REASON_SUCCESS
+                         : td_mqtt_reason_v3(reason) != 0;
     return speaks ? (size_t)(td_mqtt_packet_put(p, &packet) - p) : 0;
 }
 

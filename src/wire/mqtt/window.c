@@ -236,18 +236,26 @@ static struct td_mqtt_slot *earliest(const struct td_mqtt_window *w, const uint3
     return best;
 }
 
-struct td_mqtt_slot *td_mqtt_window_resend(struct td_mqtt_window *w)
+struct td_mqtt_slot *td_mqtt_window_waiting(const struct td_mqtt_window *w)
 {
-    if (w->unsent == 0) {
-        return NULL;
-    }
-    struct td_mqtt_slot *s = earliest(w, NULL, true);
-    if (s == NULL || (is_publish(s->state) && w->quota == 0)) {
-        return NULL;
-    }
+    struct td_mqtt_slot *s = w->unsent == 0 ? NULL : earliest(w, NULL, true);
+    return s != NULL && is_publish(s->state) && w->quota == 0 ? NULL : s;
+}
+
+void td_mqtt_window_sent(struct td_mqtt_window *w, struct td_mqtt_slot *s)
+{
+    td_assert(!s->sent);
     s->sent = true;
     w->unsent--;
     w->quota = (uint16_t)(w->quota - is_publish(s->state));
+}
+
+struct td_mqtt_slot *td_mqtt_window_resend(struct td_mqtt_window *w)
+{
+    struct td_mqtt_slot *s = td_mqtt_window_waiting(w);
+    if (s != NULL) {
+        td_mqtt_window_sent(w, s);
+    }
     return s;
 }
 

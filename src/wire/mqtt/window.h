@@ -89,7 +89,11 @@ void td_mqtt_window_drop(struct td_mqtt_window *w, uint16_t id);
 /* After resume: the next entry to send again, in send order, as PUBLISH with DUP (QOS1, QOS2) or
  * PUBREL (RELEASED); NULL: none, or the quota is used up for now. It counts as sent. */
 struct td_mqtt_slot *td_mqtt_window_resend(struct td_mqtt_window *w);
-/* Walks all entries in send order: start with NULL. Takes O(cap) a step. */
+/* The same in two steps, for who first has to see whether there is room: the entry that resend()
+ * would give, and that it has gone out now. */
+struct td_mqtt_slot *td_mqtt_window_waiting(const struct td_mqtt_window *w);
+void td_mqtt_window_sent(struct td_mqtt_window *w, struct td_mqtt_slot *s);
+/* Walks all entries in send order: start with NULL. O(cap) a step. */
 struct td_mqtt_slot *td_mqtt_window_next(const struct td_mqtt_window *w,
                                          const struct td_mqtt_slot *after);
 
