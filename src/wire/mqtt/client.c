@@ -66,6 +66,10 @@ struct record {
     bool live, sent;
 };
 
+/* What is left at the storage's end must have room for a header. */
+enum { SPAN = 16 };
+_Static_assert(sizeof(struct record) <= SPAN, "a header fits into the least span");
+
 static struct record *record_at(const struct td_mqtt_client *c, size_t at)
 {
     return (struct record *)(void *)(c->memory.held + at);
@@ -78,7 +82,7 @@ static uint8_t *record_bytes(struct record *r)
 
 static size_t span_of(size_t n)
 {
-    return (sizeof(struct record) + n + 7) & ~(size_t)7;
+    return (sizeof(struct record) + n + SPAN - 1) & ~(size_t)(SPAN - 1);
 }
 
 static void record_add(struct td_mqtt_client *c, size_t at, size_t span, size_t n, bool live)
@@ -139,7 +143,7 @@ void td_mqtt_client_init(struct td_mqtt_client *c, const struct td_mqtt_client_o
     };
     const struct td_mqtt_props *p = &options->props;
     bool v5 = options->version == 0 || options->version == TD_MQTT_V5;
-    c->memory.held_bytes &= ~(size_t)7;
+    c->memory.held_bytes &= ~(size_t)(SPAN - 1);
     c->limits.packet_bytes_max = v5 && td_mqtt_has(p, TD_MQTT_PROP_MAXIMUM_PACKET_SIZE)
                                      ? p->maximum_packet_size
                                      : UINT32_MAX;
@@ -272,6 +276,23 @@ static bool closed_event(struct td_mqtt_client *c, struct td_mqtt_client_event *
     return true;
 }
 
+/* The server has forgotten our session: what it had taken over (PUBREC) is through and is told by
+ * fresh_event(), the rest goes out as new. */
+static void session_begin(struct td_mqtt_client *c)
+{
+    for (struct td_mqtt_slot *s = NULL; (s = td_mqtt_window_next(&c->window, s)) != NULL;) {
+        if (s->state == TD_MQTT_RELEASED) {
+            c->fresh = true;
+        } else {
+            record_at(c, (size_t)s->body)->sent = false;
+        }
+    }
+    if (c->memory.id_count > 0) {
+        td_mqtt_ids_init(&c->ids);
+        td_mqtt_ids_lend(&c->ids, c->memory.ids, c->memory.id_count);
+    }
+}
+
 static bool connack_event(struct td_mqtt_client *c, struct td_mqtt_client_event *out)
 {
     const struct td_mqtt_packet *p = &out->packet;
@@ -283,25 +304,22 @@ static bool connack_event(struct td_mqtt_client *c, struct td_mqtt_client_event 
     c->server_no_retain =
         td_mqtt_has(&p->props, TD_MQTT_PROP_RETAIN_AVAILABLE) && p->props.retain_available == 0;
     td_mqtt_window_resume(&c->window, c->machine.peer_receive_max);
-    c->fresh = !p->session_present;
-    if (c->fresh && c->memory.id_count > 0) {
-        td_mqtt_ids_init(&c->ids);
-        td_mqtt_ids_lend(&c->ids, c->memory.ids, c->memory.id_count);
+    c->fresh = false;
+    if (!p->session_present) {
+        session_begin(c);
     }
     return tell(out, TD_MQTT_EVENT_CONNECTED, 0, p->reason);
 }
 
-/* The server has forgotten our session: what it had taken over (PUBREC) is through, the rest goes
- * out as new. One event a call; false: all are done. */
+/* One event a call; false: all are told. */
 static bool fresh_event(struct td_mqtt_client *c, struct td_mqtt_client_event *out)
 {
     for (struct td_mqtt_slot *s = NULL; (s = td_mqtt_window_next(&c->window, s)) != NULL;) {
-        if (s->state == TD_MQTT_RELEASED) {
+        if (s->state == TD_MQTT_RELEASED && !s->sent) {
             uint16_t id = s->id;
             td_mqtt_window_drop(&c->window, id);
             return tell(out, TD_MQTT_EVENT_PUBLISHED, id, TD_MQTT_REASON_SUCCESS);
         }
-        record_at(c, (size_t)s->body)->sent = false;
     }
     c->fresh = false;
     return false;

@@ -85,7 +85,7 @@ struct td_mqtt_client {
     uint16_t too_large_id;        /* a kept message that this server does not take */
     uint8_t server_qos_max;
     bool server_no_retain;
-    bool fresh;       /* the server began a new session with this connection */
+    bool fresh;       /* PUBRECs of a session that the server has forgotten are to be told */
     bool closing;     /* nothing more is said or heard */
     bool closed_told; /* and its event was pulled */
 };
