@@ -120,11 +120,17 @@ static uint64_t load64(const uint8_t *p)
     return v;
 }
 
+/* 1 to 7 bytes, without a call for a copy of unknown size: four and four that overlap, or first,
+ * middle, last. */
 static uint64_t load_tail(const uint8_t *p, size_t n)
 {
-    uint64_t v = 0;
-    memcpy(&v, p, n);
-    return v;
+    uint32_t low, high;
+    if (n < 4) {
+        return (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
+    }
+    memcpy(&low, p, 4);
+    memcpy(&high, p + n - 4, 4);
+    return (uint64_t)high << 32 | low;
 }
 
 uint64_t td_hash(td_slice s, uint64_t seed)

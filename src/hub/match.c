@@ -10,8 +10,9 @@ enum { SLOTS = 4096, TOPIC_REMEMBERED_MAX = 1024 };
 
 struct td_matched {
     struct td_match match;
-    uint64_t hash; /* of the topic; 0: nothing here */
-    uint64_t seen; /* hash of the last topic that asked for this place */
+    uint64_t hash;         /* of the topic; 0: nothing here */
+    uint64_t seen;         /* hash of the last topic that asked for this place */
+    const uint64_t *first; /* its first level's generation, then as it was */
     uint64_t generation, generation_wild;
     uint8_t *topic; /* bytes of the remembered topic */
     size_t topic_n;
@@ -191,7 +192,8 @@ static void remember(struct td_matcher *m, struct td_matched *s, td_slice topic,
     (void)td_put_bytes(s->topic, topic);
     s->topic_n = topic.n;
     s->hash = hash;
-    s->generation = *generation_of(m, topic);
+    s->first = generation_of(m, topic);
+    s->generation = *s->first;
     s->generation_wild = m->generation_wild;
 }
 
@@ -200,8 +202,7 @@ const struct td_match *td_matcher_match(struct td_matcher *m, td_slice topic)
     uint64_t hash = td_hash(topic, m->seed) | 1; /* 0 means nothing */
     struct td_matched *s = &m->slots[(hash >> 32) % SLOTS];
     bool same = s->hash == hash && td_slice_eq(topic, (td_slice){s->topic, s->topic_n});
-    if (same && s->generation == *generation_of(m, topic) &&
-        s->generation_wild == m->generation_wild) {
+    if (same && s->generation == *s->first && s->generation_wild == m->generation_wild) {
         m->stats->cache_hits++;
         return &s->match;
     }
