@@ -3,7 +3,8 @@
  *   pairs    publisher i -> subscriber i, one topic each
  *   fanout   one publisher -> all subscribers
  *   fanin    all publishers -> one subscriber with a wildcard
- *   wild     many wildcard filters, spread over the subscribers; each topic matches one of them
+ *   wild     many wildcard filters, spread over the subscribers; each topic matches one of them,
+ *            those of one write all of the same subscriber
  *
  * The load is open as far as a window allows: a publisher sends its next batch (one send of
  * `batch` messages) when at most window - batch of its messages have not come through (delivered
@@ -35,7 +36,7 @@ static struct conn *pubs, *subs;
 static struct bytes batch, reply; /* scratch: what goes out next */
 static uint32_t *next_seq;        /* of each stream, see stream_of() */
 static uint32_t *want_seq;
-static unsigned *turn;       /* wild: which of its subscribers a publisher serves next */
+static unsigned *turn;       /* wild: messages so far, for choosing subscriber and topic */
 static struct conn **credit; /* publishers that may send */
 static unsigned credit_n;
 static bool sending;
@@ -160,7 +161,7 @@ static uint32_t topic_put(char out[TOPIC_BYTES], unsigned pub)
         (void)snprintf(out, TOPIC_BYTES, "bench/in/%u/v", pub);
         break;
     case SHAPE_WILD:
-        own = turn[pub]++ % (opt.subscribers / opt.publishers) * opt.publishers + pub;
+        own = turn[pub]++ / opt.batch % (opt.subscribers / opt.publishers) * opt.publishers + pub;
         (void)snprintf(out, TOPIC_BYTES, "bench/w/%u/x/%u", own,
                        (turn[pub] * 2654435761u >> 8) % (opt.filters / opt.subscribers));
         break;
