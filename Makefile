@@ -6,6 +6,7 @@
 JOBS ?= $(shell nproc)
 NAME ?=
 SECONDS ?= 60
+N ?= 500
 
 configure = cmake --preset $(1) -S . > build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 compile = mkdir -p build && { $(call configure,$(1)); } && cmake --build build/$(1) -j$(JOBS) $(2)
@@ -56,6 +57,13 @@ cover: ready_test ## line coverage of the unit tests and the corpus
 bench: ready_test ## compare with mosquitto and a bare relay (about 5 minutes); writes docs/benchmarks.md
 	@$(call compile,release)
 	@bench/run --write docs/benchmarks.md
+
+kill9: ready_test build ## kill -9 under load N=500 times; nothing acknowledged may be missing
+	@build/venv/bin/python tests/e2e/kill9.py --tandem build/tandem -n $(N) $(if $(SEED),--seed $(SEED))
+
+e2e: ready_test ## real clients against the program
+	@$(call compile,dev)
+	@ctest --test-dir build/dev -R '^e2e' --output-on-failure
 
 fmt: ready_test ## clang-format over the tree
 	@scripts/format --write
