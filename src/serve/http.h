@@ -1,9 +1,9 @@
 /* serve/http: httpd, the page, the API, the live feed and the metrics, on one listener.
  *
- *   http.c     connections: read, one request at a time, write; their bounds and deadlines
- *   api.c      what is asked for: routes are rows of api.def
- *   live.c     WebSocket feeds: what changed, every 100 ms
- *   metrics.c  counters as Prometheus text
+ *   http/conn.c     connections: read, one request at a time, write; their bounds and deadlines
+ *   http/route.c    which row of api.def a request is, who may ask; http/api.c the rows themselves
+ *   http/live.c     WebSocket feeds: what changed, every 100 ms
+ *   http/metrics.c  counters, rows of metrics.def, as JSON and as Prometheus text
  *
  * Driven by serve/ over any td_sys; the time comes in. */
 #ifndef TD_SERVE_HTTP_H
@@ -12,14 +12,16 @@
 #include "serve/serve.h"
 
 /* Listens on `address`. On failure `why` says in words for people what stood in the way. `parts`
- * and `config` are borrowed for life; other parts may be filled in until the first turn. */
+ * and the names in `config` are borrowed for life; other parts may come until the first turn. */
 enum td_err td_httpd_new(struct td_parts *parts, const char *address,
                          const struct td_serve_http_config *config, struct td_httpd **out,
                          struct td_buf *why);
-/* Ends a turn: feeds that are due, answers of queries, silent connections. */
+/* Ends a turn: feeds that are due, answers whose commit is through, silent connections. */
 void td_httpd_turn(struct td_httpd *httpd, td_mono now);
 td_mono td_httpd_deadline(const struct td_httpd *httpd);
-/* Closes everything; no query is running any more (the works of the lane have ended). */
+/* Closes the listener and all connections; their questions to the store are taken back. */
+void td_httpd_shutdown(struct td_httpd *httpd);
+/* Frees; closes no stream and tells nobody. */
 void td_httpd_free(struct td_httpd *httpd);
 /* Where it listens, as text with NUL. */
 void td_httpd_address(const struct td_httpd *httpd, char out[64]);

@@ -1,0 +1,157 @@
+/* serve/http, private: what its files share. */
+#ifndef TD_SERVE_HTTP_INSIDE_H
+#define TD_SERVE_HTTP_INSIDE_H
+
+#include "base/json.h"
+#include "serve/http.h"
+#include "store/store.h"
+#include "wire/http/http.h"
+#include "wire/ws/ws.h"
+
+enum {
+    TD_HTTPD_IN_BYTES = 16384,            /* a head, and a window on a body */
+    TD_HTTPD_UNSENT_BYTES_MAX = 64 << 20, /* of all connections together */
+    TD_HTTPD_FIELDS_MAX = 8               /* of an answer, beside the ones that all have */
+};
+
+/* One request at a time: HEAD -> [BODY] -> [WAIT] -> ANSWER -> HEAD ..., or LIVE, or the end. */
+enum td_httpd_phase {
+    TD_HTTPD_HEAD,   /* waits for a request */
+    TD_HTTPD_BODY,   /* reads its body */
+    TD_HTTPD_WAIT,   /* the answer needs the store: a question, or a commit */
+    TD_HTTPD_ANSWER, /* the answer is being written */
+    TD_HTTPD_LIVE,   /* a WebSocket */
+    TD_HTTPD_LINGER  /* all is written and shut down; drains until the other side has seen it */
+};
+
+struct td_httpd_route;
+
+struct td_httpd_conn {
+    struct td_owner owner; /* first */
+    struct td_httpd *d;
+    struct td_httpd_conn *next, **link; /* of all */
+    struct td_timer timer;
+    td_mono body_ends; /* the body must be here by then */
+    int stream;
+    enum td_httpd_phase phase;
+    bool close_after; /* this answer is the last one */
+    bool asking;      /* WAIT: for the store's answer to `ticket`; else for `lsn` */
+    uint64_t ticket, lsn;
+    uint32_t series; /* what the question is about */
+    const struct td_httpd_route *route;
+    struct td_http reader;
+    struct td_http_head head; /* borrows from `in`, which does not move while it is in use */
+    struct td_buf in;         /* the head, behind it bytes not yet used from in_used on */
+    size_t in_used;
+    struct td_buf body; /* of the request; LIVE: the message that is being gathered */
+    struct td_buf out;  /* to write, from out_sent on */
+    size_t out_sent;
+    td_slice tail; /* static bytes to write behind `out` */
+    struct td_live *live;
+};
+
+struct td_httpd_stats {
+    uint64_t connections, live;          /* now */
+    uint64_t connections_total, refused; /* refused: over connections_max */
+    uint64_t requests, answers_bad;      /* answers_bad: 4xx and 5xx */
+    uint64_t timeouts, unsent_bytes;     /* unsent_bytes: now */
+    uint64_t live_frames, live_values;   /* written to feeds */
+    uint64_t live_skipped, live_events_dropped, live_series_refused;
+};
+
+struct td_httpd {
+    struct td_owner owner; /* first: of the listener */
+    struct td_parts *parts;
+    struct td_serve_http_config config;
+    int listener;
+    char address[64];
+    struct td_httpd_conn *first;
+    struct td_heap timers;
+    struct td_buf scratch; /* where answers are built */
+    uint32_t waiting;      /* connections that wait for a commit */
+    td_mono slice_at;      /* feeds: not before */
+    td_mono beat_at;       /* feeds: something by then, so that the page knows we live */
+    uint64_t sliced;       /* the version of values that all feeds but the ones behind have seen */
+    bool behind;           /* a feed could not be written to */
+    bool told;             /* an event was queued for feeds: it goes when this turn ends */
+    bool woken;            /* a question was answered: its connection goes on in the turn */
+    struct td_httpd_stats stats;
+};
+
+/* ---- conn.c: answering ---- */
+
+struct td_httpd_answer {
+    unsigned status;
+    const char *type;  /* Content-Type; NULL: no body */
+    td_slice body;     /* copied */
+    td_slice tail;     /* instead of body: static bytes, not copied */
+    const char *cache; /* Cache-Control; NULL: no-store */
+    struct td_http_field fields[TD_HTTPD_FIELDS_MAX];
+    size_t field_count;
+};
+
+/* Queues the answer of the request that c is at. */
+void td_httpd_answer(struct td_httpd_conn *c, const struct td_httpd_answer *a);
+/* What was written to the scratch buffer by `o` as JSON; too large is answered as such. */
+void td_httpd_answer_json(struct td_httpd_conn *c, unsigned status, const struct td_json_out *o);
+
+/* What is wrong, for people and programs (RFC 9457): the thing, its value, the rule, the remedy. */
+struct td_httpd_problem {
+    unsigned status;
+    const char *thing;
+    td_slice value;
+    const char *rule, *remedy;
+    struct td_http_field field; /* one more field of the head; name.n 0: none */
+};
+
+void td_httpd_problem(struct td_httpd_conn *c, const struct td_httpd_problem *p);
+/* Ends the connection; c is gone. */
+void td_httpd_conn_close(struct td_httpd_conn *c);
+/* Sets c's one deadline. */
+void td_httpd_conn_until(struct td_httpd_conn *c, td_mono at);
+/* Writes what fits; false: the connection is broken (the caller closes it or leaves it alone). */
+bool td_httpd_conn_write(struct td_httpd_conn *c, td_mono now);
+size_t td_httpd_conn_unsent(const struct td_httpd_conn *c);
+/* An empty scratch buffer to build JSON in. */
+struct td_json_out td_httpd_json(struct td_httpd *d);
+
+/* ---- api.c ---- */
+
+struct td_httpd_route {
+    const char *method, *path;
+    void (*handle)(struct td_httpd_conn *c, td_mono now);
+    const char *params; /* names of query parameters, each with a space behind */
+    const char *gives;
+};
+
+extern const struct td_httpd_route td_httpd_routes[];
+extern const size_t td_httpd_route_count;
+
+/* The head is complete: finds the route (c->route, NULL: the page's files) and checks what can be
+ * checked before the body. False: it was answered with a problem. */
+bool td_httpd_route(struct td_httpd_conn *c);
+/* The request is complete: answers it now or lets it wait. */
+void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
+/* What it waited for is durable (or the store has failed). */
+void td_httpd_published(struct td_httpd_conn *c);
+/* The rows' handlers: metrics.c, api.c, live.c. */
+void td_httpd_health(struct td_httpd_conn *c, td_mono now);
+void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
+void td_httpd_system(struct td_httpd_conn *c, td_mono now);
+void td_httpd_things(struct td_httpd_conn *c, td_mono now);
+void td_httpd_series(struct td_httpd_conn *c, td_mono now);
+void td_httpd_query(struct td_httpd_conn *c, td_mono now);
+void td_httpd_messages(struct td_httpd_conn *c, td_mono now);
+void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
+void td_httpd_page(struct td_httpd_conn *c);
+
+/* ---- live.c ---- */
+
+/* Bytes came in; false: close. */
+bool td_httpd_live_feed(struct td_httpd_conn *c, uint8_t *p, size_t n, td_mono now);
+void td_httpd_live_free(struct td_httpd_conn *c);
+/* Slices that are due. */
+void td_httpd_live_turn(struct td_httpd *d, td_mono now);
+td_mono td_httpd_live_deadline(const struct td_httpd *d);
+
+#endif

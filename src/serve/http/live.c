@@ -1,0 +1,585 @@
+/* serve/http: the live feed (subprotocol tandem.live.1). The page says what it watches, as text:
+ *
+ *     {"watch":["*", "vend/? stock"], "every_ms":100}      globs over "topic field"
+ *
+ * and gets binary frames, little-endian, varint = LEB128, lump = varint length and bytes:
+ *
+ *     frame := u8 kind | u32 seq | i64 time_us | entry*
+ *     kind 1 values:   varint series | u8 form(4) quality(3) changed(1) | varint age_ms | value
+ *     kind 2 names:    varint series | lump topic | lump field | u8 form
+ *     kind 3 event:    JSON
+ *     kind 4 snapshot: what was known is void; names and values of all that is watched follow
+ *
+ * Every 100 ms a feed gets what was said since it last got something, the newest value of each
+ * series. A socket that is not writable gets nothing, and later the newest state: what waits for a
+ * page is bounded by what it watches. Only an event can be lost; then seq has a gap. */
+#include <stdlib.h>
+
+#include "serve/http/inside.h"
+#include "serve/record.h"
+
+enum {
+    SLICE_MS = 100,
+    SLICE_MS_MAX = 60000,
+    BEAT_MS = 5000,            /* an empty frame at least so often */
+    SERIES_MAX = 5000,         /* of one feed */
+    GLOBS_MAX = 64,            /* of one feed */
+    GLOB_BYTES_MAX = 4096,     /* of all of them */
+    MESSAGE_BYTES_MAX = 8192,  /* from the page */
+    EVENT_UNSENT_MAX = 262144, /* more unsent bytes: events are dropped */
+    HEAD_BYTES = 13
+};
+
+enum frame { FRAME_VALUES = 1, FRAME_NAMES = 2, FRAME_EVENT = 3, FRAME_SNAPSHOT = 4 };
+
+struct td_live {
+    struct td_ws ws;
+    uint64_t seen; /* the version of values that it has got */
+    uint32_t seq;
+    td_mono slice_at;
+    td_ms every_ms;
+    bool watching;
+    char globs[GLOB_BYTES_MAX]; /* each with a NUL behind it */
+    size_t glob_bytes;
+    uint32_t *named; /* series that have their names: open addressing, 0 is free, else id + 1 */
+    uint32_t named_count, named_slots;
+};
+
+/* ---- which series ---- */
+
+/* The byte at `i` of "topic field". */
+static uint8_t text_at(const struct td_current *v, size_t i)
+{
+    return i < v->topic.n ? v->topic.p[i] : i == v->topic.n ? ' ' : v->field.p[i - v->topic.n - 1];
+}
+
+/* ? is any byte, * any bytes; on a mismatch the last * takes one byte more. */
+static bool glob_matches(const char *glob, const struct td_current *v)
+{
+    size_t n = v->topic.n + 1 + v->field.n, at = 0, star_at = 0;
+    const char *star = NULL;
+    while (at < n) {
+        if (*glob == '*') {
+            star = ++glob;
+            star_at = at;
+        } else if (*glob != 0 && (*glob == '?' || (uint8_t)*glob == text_at(v, at))) {
+            glob++;
+            at++;
+        } else if (star != NULL) {
+            glob = star;
+            at = ++star_at;
+        } else {
+            return false;
+        }
+    }
+    while (*glob == '*') {
+        glob++;
+    }
+    return *glob == 0;
+}
+
+static bool watched(const struct td_live *live, const struct td_current *v)
+{
+    for (size_t at = 0; at < live->glob_bytes; at += strlen(live->globs + at) + 1) {
+        if (glob_matches(live->globs + at, v)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t *named_slot(const struct td_live *live, uint32_t series)
+{
+    uint32_t at = (series * UINT32_C(2654435769)) & (live->named_slots - 1);
+    while (live->named[at] != 0 && live->named[at] != series + 1) {
+        at = (at + 1) & (live->named_slots - 1);
+    }
+    return &live->named[at];
+}
+
+static void named_grow(struct td_live *live)
+{
+    struct td_live old = *live;
+    if (live->named_count * 2 < live->named_slots) {
+        return;
+    }
+    live->named_slots = old.named_slots == 0 ? 64 : old.named_slots * 2;
+    live->named = td_alloc(live->named_slots * sizeof *live->named);
+    for (uint32_t i = 0; i < old.named_slots; i++) {
+        if (old.named[i] != 0) {
+            *named_slot(live, old.named[i] - 1) = old.named[i];
+        }
+    }
+    free(old.named);
+}
+
+/* ---- frames ---- */
+
+static uint8_t *put_le(uint8_t *p, uint64_t v, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        *p++ = (uint8_t)(v >> (8 * i));
+    }
+    return p;
+}
+
+/* Entries of one slice on their way into frames. */
+struct slice {
+    struct td_httpd_conn *c;
+    struct td_buf *names, *values;
+    td_wall wall;
+    bool snapshot;
+    uint64_t count;
+};
+
+static uint8_t form_of(enum td_value_type type)
+{
+    static const uint8_t forms[] = {[TD_VALUE_NONE] = 0,
+                                    [TD_VALUE_BOOL] = 4,
+                                    [TD_VALUE_INT] = 3,
+                                    [TD_VALUE_FLOAT] = 1,
+                                    [TD_VALUE_TEXT] = 5};
+    return forms[type];
+}
+
+static enum td_err add_payload(struct td_buf *b, struct td_value v)
+{
+    uint8_t le[8];
+    uint64_t bits = 0;
+    switch (v.type) {
+    case TD_VALUE_NONE:
+        return TD_OK;
+    case TD_VALUE_BOOL:
+        return td_buf_add_u8(b, v.as.b);
+    case TD_VALUE_INT:
+        put_le(le, (uint64_t)v.as.i, 8);
+        return td_buf_add(b, (td_slice){le, 8});
+    case TD_VALUE_FLOAT:
+        memcpy(&bits, &v.as.f, sizeof bits);
+        put_le(le, bits, 8);
+        return td_buf_add(b, (td_slice){le, 8});
+    case TD_VALUE_TEXT:
+        return td_buf_add_lump(b, v.as.text);
+    }
+    return TD_OK;
+}
+
+static enum td_err add_value(struct slice *s, const struct td_current *v)
+{
+    uint64_t age = v->at < s->wall ? (uint64_t)((s->wall - v->at) / TD_NS_PER_MS) : 0;
+    unsigned bits = form_of(v->value.type) | (unsigned)v->quality << 4 | (s->snapshot ? 0U : 0x80U);
+    enum td_err err = td_buf_add_varint(s->values, v->series);
+    err = err == TD_OK ? td_buf_add_u8(s->values, (uint8_t)bits) : err;
+    err = err == TD_OK ? td_buf_add_varint(s->values, age) : err;
+    return err == TD_OK ? add_payload(s->values, v->value) : err;
+}
+
+static enum td_err add_name(struct slice *s, const struct td_current *v)
+{
+    enum td_err err = td_buf_add_varint(s->names, v->series);
+    err = err == TD_OK ? td_buf_add_lump(s->names, v->topic) : err;
+    err = err == TD_OK ? td_buf_add_lump(s->names, v->field) : err;
+    return err == TD_OK ? td_buf_add_u8(s->names, form_of(v->value.type)) : err;
+}
+
+/* Names it when it is new to the page; false: the page has as many series as it may, or names of
+ * as many bytes. */
+static bool known(struct slice *s, const struct td_current *v)
+{
+    struct td_live *live = s->c->live;
+    named_grow(live);
+    uint32_t *slot = named_slot(live, v->series);
+    size_t before = s->names->n;
+    if (*slot != 0) {
+        return true;
+    }
+    if (live->named_count == SERIES_MAX || add_name(s, v) != TD_OK) {
+        s->names->n = before;
+        return false;
+    }
+    *slot = v->series + 1;
+    live->named_count++;
+    return true;
+}
+
+static bool slice_add(void *ctx, const struct td_current *v)
+{
+    struct slice *s = ctx;
+    size_t before = s->values->n;
+    if (!watched(s->c->live, v)) {
+        return true;
+    }
+    if (!known(s, v) || add_value(s, v) != TD_OK) {
+        s->values->n = before;
+        s->c->d->stats.live_series_refused++;
+        return true;
+    }
+    s->count++;
+    return true;
+}
+
+static void frame_add(struct td_httpd_conn *c, enum frame kind, td_slice entries)
+{
+    struct td_parts *p = c->d->parts;
+    uint64_t payload = HEAD_BYTES + entries.n;
+    size_t n = td_ws_head_size(payload, false) + (size_t)payload;
+    td_assert(td_buf_reserve(&c->out, n) == TD_OK);
+    uint8_t *at = td_ws_head_put(c->out.p + c->out.n, TD_WS_BINARY, payload, NULL);
+    at = td_put_u8(at, (uint8_t)kind);
+    at = put_le(at, c->live->seq++, 4);
+    at = put_le(at, (uint64_t)(p->sys->wall(p->sys) / 1000), 8);
+    td_put_bytes(at, entries);
+    c->out.n += n;
+    c->d->stats.unsent_bytes += n;
+    c->d->stats.live_frames++;
+}
+
+/* Gives c what was said since it last got something. */
+static void slice_give(struct td_httpd_conn *c, bool snapshot)
+{
+    struct td_httpd *d = c->d;
+    struct td_buf names, values;
+    static const td_slice none = {NULL, 0};
+    td_buf_init(&names, d->config.write_bytes_max);
+    td_buf_init(&values, d->config.write_bytes_max);
+    struct slice s = {.c = c,
+                      .names = &names,
+                      .values = &values,
+                      .wall = d->parts->sys->wall(d->parts->sys),
+                      .snapshot = snapshot};
+    td_record_changes(d->parts->record, c->live->seen, slice_add, &s);
+    c->live->seen = td_record_version(d->parts->record);
+    if (snapshot) {
+        frame_add(c, FRAME_SNAPSHOT, none);
+    }
+    if (names.n > 0) {
+        frame_add(c, FRAME_NAMES, td_buf_slice(&names));
+    }
+    if (values.n > 0) {
+        frame_add(c, FRAME_VALUES, td_buf_slice(&values));
+        d->stats.live_values += s.count;
+    }
+    td_buf_fini(&names);
+    td_buf_fini(&values);
+}
+
+/* ---- turns ---- */
+
+/* False: broken. */
+static bool live_slice(struct td_httpd_conn *c, bool beat, td_mono now)
+{
+    struct td_httpd *d = c->d;
+    struct td_live *live = c->live;
+    bool news = live->seen < td_record_version(d->parts->record);
+    if (!live->watching || now < live->slice_at) {
+        d->behind |= live->watching && news;
+        return true;
+    }
+    if (td_httpd_conn_unsent(c) > 0) {
+        d->behind |= news;
+        d->stats.live_skipped += news;
+        return true;
+    }
+    live->slice_at = td_mono_after(now, live->every_ms);
+    if (news) {
+        slice_give(c, false);
+    } else if (beat) {
+        frame_add(c, FRAME_VALUES, (td_slice){NULL, 0});
+    }
+    return td_httpd_conn_write(c, now);
+}
+
+/* What td_httpd_tell() has queued goes at once, not with the next slice. */
+static void events_write(struct td_httpd *d, td_mono now)
+{
+    for (struct td_httpd_conn *c = d->first, *next; d->told && c != NULL; c = next) {
+        next = c->next;
+        if (c->phase == TD_HTTPD_LIVE && !td_httpd_conn_write(c, now)) {
+            td_httpd_conn_close(c);
+        }
+    }
+    d->told = false;
+}
+
+void td_httpd_live_turn(struct td_httpd *d, td_mono now)
+{
+    events_write(d, now);
+    if (d->stats.live == 0 || now < td_httpd_live_deadline(d)) {
+        return;
+    }
+    bool beat = now >= d->beat_at;
+    d->behind = false;
+    d->sliced = td_record_version(d->parts->record);
+    d->slice_at = td_mono_after(now, SLICE_MS);
+    d->beat_at = beat ? td_mono_after(now, BEAT_MS) : d->beat_at;
+    for (struct td_httpd_conn *c = d->first, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->phase == TD_HTTPD_LIVE && !live_slice(c, beat, now)) {
+            td_httpd_conn_close(c);
+        }
+    }
+}
+
+td_mono td_httpd_live_deadline(const struct td_httpd *d)
+{
+    if (d->stats.live == 0) {
+        return TD_NEVER;
+    }
+    bool news = d->behind || d->sliced < td_record_version(d->parts->record);
+    return news ? td_mono_min(d->slice_at, d->beat_at) : d->beat_at;
+}
+
+void td_httpd_tell(struct td_httpd *d, td_slice json)
+{
+    for (struct td_httpd_conn *c = d->first; c != NULL; c = c->next) {
+        if (c->phase != TD_HTTPD_LIVE || !c->live->watching) {
+            continue;
+        }
+        if (td_httpd_conn_unsent(c) > EVENT_UNSENT_MAX) {
+            c->live->seq++; /* the gap tells the page */
+            d->stats.live_events_dropped++;
+            continue;
+        }
+        frame_add(c, FRAME_EVENT, json);
+        d->told = true;
+    }
+}
+
+/* ---- what the page says ---- */
+
+static void close_with(struct td_httpd_conn *c, uint16_t code, const char *reason)
+{
+    td_assert(td_buf_reserve(&c->out, 127) == TD_OK);
+    uint8_t *start = c->out.p + c->out.n;
+    size_t n = (size_t)(td_ws_close_put(start, code, td_slice_of(reason)) - start);
+    c->out.n += n;
+    c->d->stats.unsent_bytes += n;
+    td_httpd_live_free(c);
+    c->close_after = true;
+    c->phase = TD_HTTPD_ANSWER;
+}
+
+/* The globs of ["..", ".."]; gives what is wrong, NULL: nothing. */
+static const char *globs_read(struct td_json *j, struct td_live *live)
+{
+    struct td_json_token t;
+    size_t count = 0;
+    struct td_buf glob;
+    const char *wrong = NULL;
+    live->glob_bytes = 0;
+    if (td_json_next(j, &t) != TD_JSON_ARRAY) {
+        return "watch is a list of globs";
+    }
+    td_buf_init(&glob, GLOB_BYTES_MAX - 1);
+    while (wrong == NULL && td_json_next(j, &t) == TD_JSON_STRING) {
+        td_buf_clear(&glob);
+        if (++count > GLOBS_MAX || td_json_unescape(&t, &glob) != TD_OK ||
+            live->glob_bytes + glob.n + 1 > GLOB_BYTES_MAX) {
+            wrong = "at most 64 globs of together 4096 bytes";
+        } else {
+            td_put_u8(td_put_bytes((uint8_t *)live->globs + live->glob_bytes, td_buf_slice(&glob)),
+                      0);
+            live->glob_bytes += glob.n + 1;
+        }
+    }
+    td_buf_fini(&glob);
+    return wrong != NULL || t.kind == TD_JSON_ARRAY_END ? wrong : "watch is a list of globs";
+}
+
+static const char *every_read(struct td_json *j, struct td_live *live)
+{
+    struct td_json_token t;
+    double real;
+    int64_t ms = 0;
+    bool is_int = false;
+    if (td_json_next(j, &t) != TD_JSON_NUMBER ||
+        td_json_number(t.span, &real, &ms, &is_int) != TD_OK || ms < SLICE_MS ||
+        ms > SLICE_MS_MAX) {
+        return "every_ms is a number of 100 to 60000";
+    }
+    live->every_ms = ms;
+    return NULL;
+}
+
+/* Gives what is wrong with a message, NULL: nothing. */
+static const char *wish_read(td_slice text, struct td_live *live)
+{
+    struct td_json j;
+    struct td_json_token t;
+    const char *wrong = NULL;
+    td_json_init(&j, text);
+    if (td_json_next(&j, &t) != TD_JSON_OBJECT) {
+        return "a message is an object: {\"watch\":[\"*\"]}";
+    }
+    while (wrong == NULL && td_json_next(&j, &t) == TD_JSON_KEY) {
+        wrong = td_json_is(&t, TD_STR("watch"))      ? globs_read(&j, live)
+                : td_json_is(&t, TD_STR("every_ms")) ? every_read(&j, live)
+                                                     : "a message has watch and every_ms only";
+    }
+    if (wrong == NULL && (t.kind != TD_JSON_OBJECT_END || td_json_next(&j, &t) != TD_JSON_END)) {
+        wrong = "a message is one JSON object";
+    }
+    return wrong;
+}
+
+/* A whole message: what to watch from now on, answered with a snapshot. */
+static void wish(struct td_httpd_conn *c, td_mono now)
+{
+    struct td_live *live = c->live;
+    live->every_ms = SLICE_MS;
+    const char *wrong = wish_read(td_buf_slice(&c->body), live);
+    td_buf_clear(&c->body);
+    if (wrong != NULL) {
+        close_with(c, TD_WS_CODE_POLICY, wrong);
+        return;
+    }
+    live->watching = true;
+    if (td_httpd_conn_unsent(c) > c->d->config.write_bytes_max) {
+        return; /* asks without reading: it has snapshots enough */
+    }
+    live->seen = 0;
+    live->named_count = live->named_slots = 0;
+    free(live->named);
+    live->named = NULL;
+    live->slice_at = td_mono_after(now, live->every_ms);
+    slice_give(c, true);
+}
+
+static void piece(struct td_httpd_conn *c, const struct td_ws_event *e, td_mono now)
+{
+    if (e->opcode != TD_WS_TEXT) {
+        close_with(c, TD_WS_CODE_UNSUPPORTED, "the page speaks text");
+        return;
+    }
+    td_assert(td_buf_add(&c->body, e->payload) == TD_OK); /* the reader keeps the bound */
+    if (e->end) {
+        wish(c, now);
+    }
+}
+
+static void pong(struct td_httpd_conn *c, td_slice payload)
+{
+    if (td_httpd_conn_unsent(c) > EVENT_UNSENT_MAX) {
+        return; /* pings without reading: it does not want to know */
+    }
+    size_t n = td_ws_head_size(payload.n, false) + payload.n;
+    td_assert(td_buf_reserve(&c->out, n) == TD_OK);
+    td_put_bytes(td_ws_head_put(c->out.p + c->out.n, TD_WS_PONG, payload.n, NULL), payload);
+    c->out.n += n;
+    c->d->stats.unsent_bytes += n;
+}
+
+bool td_httpd_live_feed(struct td_httpd_conn *c, uint8_t *p, size_t n, td_mono now)
+{
+    enum td_ws_got got;
+    do {
+        struct td_ws_event e;
+        size_t used;
+        got = td_ws_next(&c->live->ws, p, n, &used, &e);
+        p += used;
+        n -= used;
+        switch (got) {
+        case TD_WS_MORE:
+            break;
+        case TD_WS_MESSAGE:
+            piece(c, &e, now);
+            break;
+        case TD_WS_CONTROL:
+            if (e.opcode == TD_WS_PING) {
+                pong(c, e.payload);
+            }
+            break;
+        case TD_WS_CLOSED:
+            close_with(c, e.code == TD_WS_CODE_NONE ? TD_WS_CODE_NORMAL : e.code, "");
+            break;
+        case TD_WS_BROKEN:
+            close_with(c, e.code, e.rule);
+            break;
+        }
+    } while (got != TD_WS_MORE && c->phase == TD_HTTPD_LIVE);
+    return true;
+}
+
+/* ---- the handshake (RFC 6455, 4.2) ---- */
+
+static void refuse(struct td_httpd_conn *c, unsigned status, const char *thing, const char *rule,
+                   struct td_http_field field)
+{
+    td_httpd_problem(
+        c, &(struct td_httpd_problem){.status = status,
+                                      .thing = thing,
+                                      .rule = rule,
+                                      .remedy = "open a WebSocket with subprotocol tandem.live.1",
+                                      .field = field});
+}
+
+static bool handshake_fine(struct td_httpd_conn *c, td_slice *key)
+{
+    static const struct td_http_field none = {{NULL, 0}, {NULL, 0}};
+    td_slice version = {NULL, 0}, protocols = {NULL, 0};
+    if (!c->head.upgrade_websocket) {
+        refuse(c, 426, "Upgrade", "this path is a WebSocket",
+               (struct td_http_field){TD_STR("Upgrade"), TD_STR("websocket")});
+    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Version"), &version) != 1 ||
+               !td_slice_eq(version, TD_STR("13"))) {
+        refuse(c, 426, "Sec-WebSocket-Version", "only 13 is spoken here",
+               (struct td_http_field){TD_STR("Sec-WebSocket-Version"), TD_STR("13")});
+    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Key"), key) != 1 ||
+               !td_ws_key_valid(*key)) {
+        refuse(c, 400, "Sec-WebSocket-Key", "it is base64 of 16 bytes, once", none);
+    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Protocol"), &protocols) != 1 ||
+               !td_http_list_has(protocols, TD_STR("tandem.live.1"))) {
+        refuse(c, 400, "Sec-WebSocket-Protocol", "it must offer tandem.live.1", none);
+    } else if (c->d->stats.live >= c->d->config.live_max) {
+        refuse(c, 503, "live feeds", "there are as many as there may be ([http] live_max)", none);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void live_new(struct td_httpd_conn *c, td_mono now)
+{
+    struct td_httpd *d = c->d;
+    c->live = td_alloc(sizeof *c->live);
+    td_ws_init(&c->live->ws, TD_WS_SERVER, MESSAGE_BYTES_MAX);
+    td_buf_fini(&c->body);
+    td_buf_init(&c->body, MESSAGE_BYTES_MAX);
+    td_buf_drop(&c->in, c->in_used); /* the head; frames may stand behind it already */
+    c->in_used = 0;
+    c->phase = TD_HTTPD_LIVE;
+    if (d->stats.live++ == 0) {
+        d->slice_at = now;
+        d->beat_at = td_mono_after(now, BEAT_MS);
+    }
+}
+
+void td_httpd_live(struct td_httpd_conn *c, td_mono now)
+{
+    td_slice key = {NULL, 0};
+    uint8_t accept[TD_WS_ACCEPT_BYTES];
+    if (!handshake_fine(c, &key)) {
+        return;
+    }
+    td_ws_accept(key, accept);
+    c->close_after = false; /* the answer's Connection field is the one below */
+    struct td_httpd_answer a = {
+        .status = 101,
+        .fields = {{TD_STR("Upgrade"), TD_STR("websocket")},
+                   {TD_STR("Connection"), TD_STR("Upgrade")},
+                   {TD_STR("Sec-WebSocket-Accept"), {accept, sizeof accept}},
+                   {TD_STR("Sec-WebSocket-Protocol"), TD_STR("tandem.live.1")}},
+        .field_count = 4};
+    td_httpd_answer(c, &a);
+    live_new(c, now);
+}
+
+void td_httpd_live_free(struct td_httpd_conn *c)
+{
+    if (c->live != NULL) {
+        free(c->live->named);
+        free(c->live);
+        c->live = NULL;
+        c->d->stats.live--;
+    }
+}
