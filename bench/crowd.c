@@ -62,11 +62,11 @@ void crowd_connect(void)
         net_connect(&conns[i]);
     }
     while (ended < opt.count) {
-        net_turn(100);
+        net_turn(100 * NS_PER_MS);
         if (ended != last) {
             last = ended;
             progress = now_ns();
-        } else if (now_ns() - progress > STALL_SECONDS * INT64_C(1000000000)) {
+        } else if (now_ns() - progress > STALL_SECONDS * NS_PER_S) {
             fail("after %u of %u cycles no connection ended for %d s", ended, opt.count,
                  STALL_SECONDS);
         }
@@ -118,8 +118,8 @@ static struct memory memory_now(void)
 
 static void settle(void)
 {
-    for (int64_t end = now_ns() + 500000000; now_ns() < end;) {
-        net_turn(50);
+    for (int64_t end = now_ns() + 500 * NS_PER_MS; now_ns() < end;) {
+        net_turn(50 * NS_PER_MS);
     }
 }
 
@@ -138,9 +138,9 @@ static void subscribe_more(struct conn *conns)
             net_turn(0);
         }
     }
-    int64_t end = now_ns() + STALL_SECONDS * INT64_C(1000000000);
+    int64_t end = now_ns() + STALL_SECONDS * NS_PER_S;
     while (granted < opt.count * (MORE + 1)) {
-        net_turn(100);
+        net_turn(100 * NS_PER_MS);
         if (now_ns() > end) {
             fail("%u of %u subscriptions were answered", granted, opt.count * (MORE + 1));
         }

@@ -9,7 +9,8 @@
  * The load is open as far as a window allows: a publisher sends its next batch (one send of
  * `batch` messages) when at most window - batch of its messages have not come through (delivered
  * to all, and with QoS 1 and 2 acknowledged). So nothing needs to be dropped, and a server that
- * merges writes is not helped by a queue. With window = batch each pair goes in lockstep.
+ * merges writes is not helped by a queue. With window = batch each pair goes in lockstep. Or it is
+ * paced: one message each 1/rate s, publishers in turn, for latencies at a given load.
  *
  * Each payload carries publisher, number and sending time. A subscriber wants the numbers of each
  * publisher one after another: a gap is a loss, a step back a repeat; both end the run. */
@@ -42,6 +43,8 @@ static unsigned credit_n;
 static bool sending;
 static uint64_t delivered, delivered_bytes;
 static int64_t turn_now;
+static int64_t due_at; /* paced: when the next message is to leave */
+static unsigned due_pub;
 static uint64_t histogram[BUCKETS], latencies;
 
 /* A stream has one sender and one order: in a wild run one per subscriber, else one per publisher
@@ -140,7 +143,7 @@ static void credit_look(struct conn *p)
     uint64_t room = (uint64_t)(opt.window - opt.batch);
     bool through = p->sent * fan() - p->delivered <= room * fan();
     bool acked = opt.qos == 0 || p->sent - p->acked <= room;
-    if (sending && through && acked && !p->queued) {
+    if (sending && opt.rate == 0 && through && acked && !p->queued) {
         p->queued = true;
         credit[credit_n++] = p;
     }
@@ -178,7 +181,7 @@ static void send_batch(struct conn *p)
     }
     for (unsigned i = 0; i < opt.batch; i++) {
         uint32_t stream = topic_put(topic, p->index);
-        struct stamp s = {p->index, next_seq[stream]++, turn_now};
+        struct stamp s = {p->index, next_seq[stream]++, opt.rate > 0 ? due_at : turn_now};
         stamp_put(payload, &s);
         p->last_id = p->last_id == UINT16_MAX ? 1 : (uint16_t)(p->last_id + 1);
         frame_publish(&batch, topic, opt.qos, p->last_id, payload, opt.payload_bytes);
@@ -187,8 +190,21 @@ static void send_batch(struct conn *p)
     net_send(p, &batch);
 }
 
+/* Paced: a message leaves at its time, whatever came of the ones before, and its latency counts
+ * from that time: a server that stalls does not get fewer questions meanwhile. */
+static void send_due(void)
+{
+    for (; due_at <= turn_now; due_at += NS_PER_S / opt.rate) {
+        send_batch(&pubs[due_pub++ % opt.publishers]);
+    }
+}
+
 static void send_all(void)
 {
+    if (opt.rate > 0) {
+        send_due();
+        return;
+    }
     unsigned n = credit_n;
     credit_n = 0;
     turn_now = now_ns();
@@ -421,13 +437,14 @@ static void run_until(int64_t end)
     uint64_t last = delivered;
     int64_t progress = now_ns();
     while (turn_now < end) {
-        net_turn(100);
+        int64_t wait = opt.rate > 0 ? due_at - turn_now : 100 * NS_PER_MS;
+        net_turn(wait > 0 ? wait : 0);
         turn_now = now_ns();
         send_all();
         if (delivered != last) {
             last = delivered;
             progress = turn_now;
-        } else if (turn_now - progress > STALL_SECONDS * INT64_C(1000000000)) {
+        } else if (turn_now - progress > STALL_SECONDS * NS_PER_S) {
             fail("nothing was delivered for %d s with messages under way", STALL_SECONDS);
         }
     }
@@ -445,18 +462,18 @@ static uint64_t owed(void)
 
 static void drain(void)
 {
-    int64_t end = now_ns() + STALL_SECONDS * INT64_C(1000000000);
+    int64_t end = now_ns() + STALL_SECONDS * NS_PER_S;
     sending = false;
     credit_n = 0;
     while (owed() > 0) {
-        net_turn(100);
+        net_turn(100 * NS_PER_MS);
         turn_now = now_ns();
         if (turn_now > end) {
             fail("%llu deliveries or acknowledgements did not come: lost",
                  (unsigned long long)owed());
         }
     }
-    net_turn(50); /* what must not come would come now */
+    net_turn(50 * NS_PER_MS); /* what must not come would come now */
 }
 
 static void tables_make(void)
@@ -478,7 +495,7 @@ void flow_run(enum shape s)
     subs = conns_new(opt.subscribers, sub_opened, sub_hear);
     pubs = conns_new(opt.publishers, pub_opened, pub_hear);
     sending = true;
-    turn_now = now_ns();
+    turn_now = due_at = now_ns();
     for (unsigned i = 0; i < opt.publishers; i++) {
         credit_look(&pubs[i]);
     }

@@ -100,6 +100,7 @@ static _Noreturn void usage(void)
                   "  -p N     publishers          -s N  subscribers     -f N  filters (wild)\n"
                   "  -q 0-2   QoS                 -b N  messages a write\n"
                   "  -w N     messages in flight per publisher, at least and by default -b\n"
+                  "  -R N     messages a second, of all publishers, at fixed times\n"
                   "  -n N     payload bytes       -j    payload is JSON\n"
                   "  -t S     seconds             -u S  warm-up seconds\n"
                   "  -c N     connections (connect, idle)\n"
@@ -150,6 +151,9 @@ static void option(int letter, const char *text)
     case 'n':
         opt.payload_bytes = number(text, 16, 65536);
         break;
+    case 'R':
+        opt.rate = number(text, 1, 10000000);
+        break;
     case 'c':
         opt.count = number(text, 1, 1000000);
         break;
@@ -187,6 +191,9 @@ static void options_check(void)
     if (opt.form == PAYLOAD_JSON && opt.payload_bytes < 48) {
         fail("-j needs a payload of at least 48 bytes, -n says %u", opt.payload_bytes);
     }
+    if (opt.rate > 0 && opt.batch > 1) {
+        fail("-R %u paces single messages, -b says %u a write", opt.rate, opt.batch);
+    }
     if (opt.filters < opt.subscribers) {
         fail("-f %u filters do not reach for -s %u subscribers", opt.filters, opt.subscribers);
     }
@@ -216,7 +223,7 @@ int main(int argc, char **argv)
         opt.subscribers = scenarios[at].subscribers;
     }
     for (int letter;
-         (letter = getopt(argc - 1, argv + 1, "a:i:p:s:f:q:b:w:n:c:t:u:jdxrh")) != -1;) {
+         (letter = getopt(argc - 1, argv + 1, "a:i:p:s:f:q:b:w:n:c:t:u:R:jdxrh")) != -1;) {
         option(letter, optarg);
     }
     options_check();

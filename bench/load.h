@@ -30,6 +30,7 @@ struct options {
     enum payload form;
     unsigned publishers, subscribers, filters;
     unsigned qos, batch, window, payload_bytes;
+    unsigned rate;  /* messages a second of all publishers; 0: as fast as the window allows */
     unsigned count; /* of crowd scenarios */
     double seconds, warmup;
 };
@@ -44,6 +45,9 @@ extern int64_t read_at_ns;
 int64_t server_cpu_ns(void);
 
 /* ---- net ---- */
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
 
 enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_OPEN };
 
@@ -76,8 +80,8 @@ void net_open_all(struct conn *conns, unsigned count);
 /* Sends all of `b` in one call as far as it fits, keeps the rest. `b` is empty afterwards. */
 void net_send(struct conn *c, struct bytes *b);
 void net_close(struct conn *c);
-/* Handles what is there, waiting at most wait_ms. */
-void net_turn(int wait_ms);
+/* Handles what is there, waiting at most wait_ns for it. */
+void net_turn(int64_t wait_ns);
 
 /* ---- scenarios ---- */
 

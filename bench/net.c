@@ -68,13 +68,13 @@ void net_is_ready(struct conn *c)
 
 void net_open_all(struct conn *conns, unsigned count)
 {
-    int64_t end = now_ns() + OPEN_SECONDS * INT64_C(1000000000);
+    int64_t end = now_ns() + OPEN_SECONDS * NS_PER_S;
     unsigned before = net_ready, begun = 0;
     while (net_ready - before < count) {
         while (begun < count && begun - (net_ready - before) < UNDER_WAY) {
             net_connect(&conns[begun++]);
         }
-        net_turn(100);
+        net_turn(100 * NS_PER_MS);
         if (now_ns() > end) {
             fail("only %u of %u connections were accepted in %d s", net_ready - before, count,
                  OPEN_SECONDS);
@@ -169,10 +169,11 @@ static void can_read(struct conn *c)
     }
 }
 
-void net_turn(int wait_ms)
+void net_turn(int64_t wait_ns)
 {
     struct epoll_event events[EVENTS];
-    int n = epoll_wait(epoll, events, EVENTS, wait_ms);
+    struct timespec wait = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+    int n = epoll_pwait2(epoll, events, EVENTS, &wait, NULL);
     for (int i = 0; i < n; i++) {
         struct conn *c = events[i].data.ptr;
         if ((events[i].events & (EPOLLOUT | EPOLLERR)) != 0 && c->state != CONN_CLOSED) {
