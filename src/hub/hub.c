@@ -63,26 +63,6 @@ static struct td_group *group_make(struct td_node *node, td_slice name)
     return g;
 }
 
-static void list_add(struct td_subscription ***list, uint32_t *count, uint32_t *cap,
-                     struct td_subscription *s)
-{
-    if (*count == *cap) {
-        *cap = *cap == 0 ? 1 : *cap * 2;
-        *list = td_realloc(*list, *cap * sizeof(struct td_subscription *));
-    }
-    (*list)[(*count)++] = s;
-}
-
-static void list_remove(struct td_subscription **list, uint32_t *count,
-                        const struct td_subscription *s)
-{
-    uint32_t at = 0;
-    while (list[at] != s) {
-        at++;
-    }
-    list[at] = list[--*count];
-}
-
 static struct td_subscription *subscription_new(struct td_subscriber *who, td_slice filter)
 {
     struct td_subscription *s = td_alloc(sizeof *s + filter.n);
@@ -115,9 +95,9 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
         s->node = node;
         if (td_filter_shared(filter, &group, &inner)) {
             s->group = group_make(node, group);
-            list_add(&s->group->members, &s->group->count, &s->group->cap, s);
+            td_subs_add(&s->group->members, s);
         } else {
-            list_add(&node->subs, &node->sub_count, &node->sub_cap, s);
+            td_subs_add(&node->subs, s);
         }
         hub->stats.subscriptions++;
         hub->stats.nodes = hub->tree.count;
@@ -129,8 +109,8 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
 
 static void group_leave(struct td_group *g, const struct td_subscription *s)
 {
-    list_remove(g->members, &g->count, s);
-    if (g->count > 0) {
+    td_subs_remove(&g->members, s);
+    if (g->members.count > 0) {
         return;
     }
     struct td_group **at = &g->node->groups;
@@ -138,7 +118,7 @@ static void group_leave(struct td_group *g, const struct td_subscription *s)
         at = &(*at)->next;
     }
     *at = g->next;
-    free(g->members);
+    td_subs_fini(&g->members);
     free(g);
 }
 
@@ -148,7 +128,7 @@ static void subscription_free(struct td_hub *hub, struct td_subscription *s)
     if (s->group != NULL) {
         group_leave(s->group, s);
     } else {
-        list_remove(s->node->subs, &s->node->sub_count, s);
+        td_subs_remove(&s->node->subs, s);
     }
     td_tree_prune(&hub->tree, s->node);
     s->who->subscription_count--;
@@ -190,8 +170,8 @@ bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_deliv
 {
     const struct td_subscription *best = NULL;
     uint32_t best_load = UINT32_MAX;
-    for (uint32_t i = 0; i < g->count; i++) {
-        const struct td_subscription *s = g->members[(g->turn + i) % g->count];
+    for (uint32_t i = 0; i < g->members.count; i++) {
+        const struct td_subscription *s = td_subs_at(&g->members, (g->turn + i) % g->members.count);
         uint32_t load = s->who->type->load(s->who);
         if (load < best_load) {
             best = s;

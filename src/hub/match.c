@@ -118,16 +118,16 @@ static void collect_groups(struct td_matched *out, struct td_group *g)
             match->groups = td_realloc(match->groups, out->group_cap * sizeof(struct td_group *));
         }
         match->groups[match->group_count++] = g;
-        for (uint32_t i = 0; i < g->count; i++) {
-            match->durable |= g->members[i]->who->durable;
+        for (uint32_t i = 0; i < g->members.count; i++) {
+            match->durable |= td_subs_at(&g->members, i)->who->durable;
         }
     }
 }
 
 static void collect(struct td_matcher *m, struct td_matched *out, const struct td_node *n)
 {
-    for (uint32_t i = 0; i < n->sub_count; i++) {
-        collect_sub(m, out, n->subs[i]);
+    for (uint32_t i = 0; i < n->subs.count; i++) {
+        collect_sub(m, out, td_subs_at(&n->subs, i));
     }
     collect_groups(out, n->groups);
 }
@@ -144,7 +144,7 @@ static void walk(struct td_matcher *m, struct td_matched *out, const struct td_n
         collect(m, out, n);
         return;
     }
-    const struct td_node *child = td_tree_child(m->tree, n, m->levels[at]);
+    const struct td_node *child = n->plain == 0 ? NULL : td_tree_child(m->tree, n, m->levels[at]);
     if (child != NULL) {
         walk(m, out, child, at + 1);
     }

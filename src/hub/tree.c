@@ -4,6 +4,44 @@
 
 #include <stdlib.h>
 
+void td_subs_add(struct td_subs *l, struct td_subscription *s)
+{
+    if (l->count == 0 && l->cap == 0) {
+        l->one = s;
+        l->count = 1;
+        return;
+    }
+    if (l->cap == 0) {
+        struct td_subscription *first = l->one;
+        l->cap = 4;
+        l->many = td_alloc(l->cap * sizeof(struct td_subscription *));
+        l->many[0] = first;
+    } else if (l->count == l->cap) {
+        l->cap *= 2;
+        l->many = td_realloc(l->many, l->cap * sizeof(struct td_subscription *));
+    }
+    l->many[l->count++] = s;
+}
+
+void td_subs_remove(struct td_subs *l, const struct td_subscription *s)
+{
+    uint32_t at = 0;
+    while (td_subs_at(l, at) != s) {
+        at++;
+    }
+    l->count--;
+    if (l->cap > 0) {
+        l->many[at] = l->many[l->count];
+    }
+}
+
+void td_subs_fini(struct td_subs *l)
+{
+    if (l->cap > 0) {
+        free(l->many);
+    }
+}
+
 static uint64_t key_of(const struct td_tree *t, const struct td_node *parent, td_slice level)
 {
     return td_hash(level, t->seed ^ ((uint64_t)parent->id * UINT64_C(0x9E3779B97F4A7C15)));
@@ -111,6 +149,8 @@ static struct td_node *child_make(struct td_tree *t, struct td_node *parent, td_
         parent->plus = n;
     } else if (td_slice_eq(level, TD_STR("#"))) {
         parent->hash = n;
+    } else {
+        parent->plain++;
     }
     slot_put(t, n);
     t->count++;
@@ -146,7 +186,7 @@ struct td_node *td_tree_find(const struct td_tree *t, td_slice path)
 
 static bool idle(const struct td_node *n)
 {
-    return n->first_child == NULL && n->sub_count == 0 && n->groups == NULL && n->retained == NULL;
+    return n->first_child == NULL && n->subs.count == 0 && n->groups == NULL && n->retained == NULL;
 }
 
 static void unlink_node(struct td_tree *t, struct td_node *n)
@@ -161,6 +201,7 @@ static void unlink_node(struct td_tree *t, struct td_node *n)
     if (n->next != NULL) {
         n->next->prev = n->prev;
     }
+    parent->plain -= parent->plus != n && parent->hash != n;
     parent->plus = parent->plus == n ? NULL : parent->plus;
     parent->hash = parent->hash == n ? NULL : parent->hash;
     t->count--;
@@ -171,7 +212,7 @@ void td_tree_prune(struct td_tree *t, struct td_node *n)
     while (n != t->root && idle(n)) {
         struct td_node *parent = n->parent;
         unlink_node(t, n);
-        free(n->subs);
+        td_subs_fini(&n->subs);
         free(n);
         n = parent;
     }

@@ -4,11 +4,29 @@
 
 #include "hub/hub.h"
 
+/* Subscriptions in no order. Most filters have one, which needs no list of its own. */
+struct td_subs {
+    union {
+        struct td_subscription *one;   /* cap == 0 */
+        struct td_subscription **many; /* cap > 0 */
+    };
+    uint32_t count, cap;
+};
+
+static inline struct td_subscription *td_subs_at(const struct td_subs *l, uint32_t at)
+{
+    return l->cap == 0 ? l->one : l->many[at];
+}
+
+void td_subs_add(struct td_subs *l, struct td_subscription *s);
+/* It is in there. */
+void td_subs_remove(struct td_subs *l, const struct td_subscription *s);
+void td_subs_fini(struct td_subs *l);
+
 struct td_group {
     struct td_group *next; /* of the same node */
     struct td_node *node;
-    struct td_subscription **members;
-    uint32_t count, cap;
+    struct td_subs members;
     uint32_t turn; /* where the search for the least loaded begins */
     td_slice name; /* bytes behind the struct */
 };
@@ -24,8 +42,8 @@ struct td_retained {
 struct td_node {
     struct td_node *parent, *first_child, *next, *prev; /* prev, next: siblings */
     struct td_node *plus, *hash;                        /* the children "+" and "#" */
-    struct td_subscription **subs;
-    uint32_t sub_count, sub_cap;
+    struct td_subs subs;
+    uint32_t plain; /* children that are neither + nor # */
     struct td_group *groups;
     struct td_retained *retained;
     uint64_t key; /* hash of (parent, level) */
