@@ -65,6 +65,13 @@ e2e: ready_test ## real clients against the program
 	@$(call compile,dev)
 	@ctest --test-dir build/dev -R '^e2e' --output-on-failure
 
+tidy: ready_test ## clang-tidy over the tree, and its longest functions
+	@$(call compile,clang)
+	@scripts/tidy
+
+bench: ready_test build ## compare with mosquitto: throughput, latency, memory; ARGS=..
+	@bench/run $(ARGS)
+
 fmt: ready_test ## clang-format over the tree
 	@scripts/format --write
 

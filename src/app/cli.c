@@ -74,7 +74,7 @@ static void print_help(const struct parse *p)
 
 static bool complain(const struct parse *p, const char *what, const char *thing, const char *remedy)
 {
-    fprintf(stderr, "tandem %s: %s: %s; %s\n", p->command, thing, what, remedy);
+    (void)fprintf(stderr, "tandem %s: %s: %s; %s\n", p->command, thing, what, remedy);
     return false;
 }
 
@@ -255,12 +255,12 @@ bool td_cli_parse(const char *command, const char *usage, const struct td_cli_op
 
 static void print_commands(const struct td_cli_command *commands, size_t count, FILE *to)
 {
-    fprintf(to, "tandem: from a device's bytes to a decision, in one program\n\n"
-                "usage: tandem COMMAND [OPTION]...\n\n");
+    (void)fprintf(to, "tandem: from a device's bytes to a decision, in one program\n\n"
+                      "usage: tandem COMMAND [OPTION]...\n\n");
     for (size_t i = 0; i < count; i++) {
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        (void)fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(to, "\ntandem COMMAND --help tells more of each.\n");
+    (void)fprintf(to, "\ntandem COMMAND --help tells more of each.\n");
 }
 
 int td_cli_main(const struct td_cli_command *commands, size_t count, int argc, char **argv)
@@ -284,11 +284,11 @@ int td_cli_main(const struct td_cli_command *commands, size_t count, int argc, c
         }
     }
     const char *near = td_cli_nearest(argv[1], names, count);
-    fprintf(stderr, "tandem: %s: no such command; ", argv[1]);
+    (void)fprintf(stderr, "tandem: %s: no such command; ", argv[1]);
     if (near == NULL) {
-        fprintf(stderr, "see tandem --help\n");
+        (void)fprintf(stderr, "see tandem --help\n");
     } else {
-        fprintf(stderr, "did you mean %s?\n", near);
+        (void)fprintf(stderr, "did you mean %s?\n", near);
     }
     return TD_CLI_USAGE;
 }

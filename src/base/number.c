@@ -108,7 +108,7 @@ static double slow(const struct decimal *d)
     int64_t e = d->exponent > EXPONENT_MAX    ? EXPONENT_MAX
                 : d->exponent < -EXPONENT_MAX ? -EXPONENT_MAX
                                               : d->exponent;
-    snprintf(text, sizeof text, "%.*se%d", (int)d->count, d->digits, (int)e);
+    (void)snprintf(text, sizeof text, "%.*se%d", (int)d->count, d->digits, (int)e);
     return strtod(text, NULL);
 }
 
@@ -172,7 +172,7 @@ static size_t shortest(double v, char out[18], int *point)
     char text[TEXT_MAX];
     int places = v < 2.3e-308 ? 1 : EXACT_DIGITS; /* subnormals have fewer digits than 15 */
     for (;; places++) {
-        snprintf(text, sizeof text, "%.*e", places - 1, v);
+        (void)snprintf(text, sizeof text, "%.*e", places - 1, v);
         if (places == 17 || strtod(text, NULL) == v) {
             break;
         }

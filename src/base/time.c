@@ -46,8 +46,9 @@ void td_time_text(td_wall at, char out[TD_TIME_TEXT_BYTES])
     char text[64];
     int64_t ms = at < 0 ? 0 : at / TD_NS_PER_MS, s = ms / 1000;
     struct date d = date_of(s / 86400);
-    snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", (int)d.year, d.month, d.day,
-             (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60), (int)(ms % 1000));
+    (void)snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%03dZ", (int)d.year, d.month,
+                   d.day, (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60),
+                   (int)(ms % 1000));
     memcpy(out, text, TD_TIME_TEXT_BYTES);
 }
 
@@ -153,7 +154,7 @@ static enum td_err rfc3339(td_slice s, td_wall *out)
     if (!td_in(year, 1970, 2261) || !td_in(d.month, 1, 12) || !td_in(d.day, 1, days_in(d))) {
         return TD_ERANGE;
     }
-    int64_t s_of_day = (int64_t)c.hour * 3600 + c.minute * 60 + c.second - c.offset;
+    int64_t s_of_day = (int64_t)c.hour * 3600 + (int64_t)c.minute * 60 + c.second - c.offset;
     *out = days_of(d) * NS_PER_DAY + s_of_day * TD_NS_PER_S + c.ns;
     return TD_OK;
 }

@@ -228,7 +228,7 @@ static struct td_toml *add(struct td_toml_parser *p, struct td_toml *table, enum
     struct td_toml *node = td_toml_node(p, type, path->at[i]);
     if (node != NULL) {
         node->key = path->part[i];
-        node->made = made;
+        node->made = (uint8_t)made;
         td_toml_append(table, node);
     }
     return node;

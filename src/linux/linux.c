@@ -278,7 +278,7 @@ static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, i
 
 static enum td_err sys_accept(struct td_sys *sys, int listener, void *owner, int *out)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t n = sizeof peer;
     int fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {

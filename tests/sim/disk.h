@@ -43,7 +43,7 @@ void sim_disk_killed(struct sim_disk *d);
 uint64_t sim_disk_steps(const struct sim_disk *d);
 /* From the step of that number on (the first is 1) the power is off: nothing reaches the disk,
  * changing calls give TD_EIO. 0: never. sim_disk_cut() and _killed() switch it on again. */
-void sim_disk_stop_at(struct sim_disk *d, uint64_t step);
+void sim_disk_stop_at(struct sim_disk *d, uint64_t at);
 bool sim_disk_stopped(const struct sim_disk *d);
 
 /* Looking in from outside, past all faults: the visible bytes of a file; .p NULL: no such file. */

@@ -220,8 +220,8 @@ void td_httpd_things(struct td_httpd_conn *c, td_mono now)
 static void refused(struct td_httpd_conn *c, enum td_err err, td_slice why)
 {
     char rule[512];
-    snprintf(rule, sizeof rule, "%.*s", (int)(why.n < 500 ? why.n : 500),
-             why.n > 0 ? (const char *)why.p : "");
+    (void)snprintf(rule, sizeof rule, "%.*s", (int)(why.n < 500 ? why.n : 500),
+                   why.n > 0 ? (const char *)why.p : "");
     bool theirs = err == TD_ESYNTAX || err == TD_ENOENT;
     bool too_much = err == TD_EFULL || err == TD_EAGAIN;
     td_httpd_problem(c, &(struct td_httpd_problem){

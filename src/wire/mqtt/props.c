@@ -246,7 +246,7 @@ static size_t travel(td_slice raw, uint8_t *room, size_t *pieces, const uint8_t 
         }
         end = whole.p + whole.n;
         if (room != NULL) {
-            memcpy(room + n, whole.p, whole.n);
+            (void)td_put_bytes(room + n, whole);
         }
         n += whole.n;
     }

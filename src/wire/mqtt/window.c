@@ -66,7 +66,8 @@ size_t td_mqtt_window_want(const struct td_mqtt_window *w)
 
 void td_mqtt_window_lend(struct td_mqtt_window *w, struct td_mqtt_slot *slots, size_t cap)
 {
-    td_assert(cap >= w->cap && cap <= 2 * TD_MQTT_WINDOW_MAX && cap > 0 && (cap & (cap - 1)) == 0);
+    td_assert(cap >= w->cap && cap <= (size_t)2 * TD_MQTT_WINDOW_MAX && cap > 0 &&
+              (cap & (cap - 1)) == 0);
     memset(slots, 0, cap * sizeof *slots);
     for (unsigned i = 0; i < w->cap; i++) {
         if (w->slots[i].state != TD_MQTT_FREE) {
