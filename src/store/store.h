@@ -35,7 +35,7 @@ struct td_store_config {
     uint32_t segment_bytes;    /* of the log [4 MB], a multiple of 4096 */
     uint32_t segment_count;    /* in the ring [16], at least 4 */
     uint32_t commit_bytes;     /* commit when so much is staged, whatever the class [64 KB] */
-    uint32_t staged_bytes_max; /* callers are told to wait at half of it [8 MB] */
+    uint32_t staged_bytes_max; /* the store fails beyond; callers must wait at 1/8 [32 MB] */
     uint64_t head_bytes_max;  /* rows in RAM; beyond, heads are sealed, then rows refused [64 MB] */
     uint32_t streams_max;     /* [200,000] */
     uint32_t partition_days;  /* a history file's span [1] */
@@ -89,7 +89,8 @@ struct td_store_stats {
 };
 
 /* Counted since the start; lives as long as the store. */
-const struct td_store_stats *td_store_stats(const struct td_store *store);
+/* Lives as long as the store; brought up to date by the call. */
+const struct td_store_stats *td_store_stats(struct td_store *store);
 
 /* ---- the state map ---- */
 
@@ -122,7 +123,7 @@ uint64_t td_store_batch_end(struct td_store *store, enum td_store_class c);
 
 /* ---- points ---- */
 
-enum { TD_STORE_COLUMNS_MAX = 255, TD_STORE_TEXT_MAX = 65535 };
+enum { TD_STORE_COLUMNS_MAX = 240, TD_STORE_TEXT_MAX = 65535 };
 
 /* One value of a row. */
 struct td_cell {
@@ -138,7 +139,7 @@ static inline uint32_t td_series_of(uint32_t stream, uint32_t column)
 
 /* Finds or makes the stream of a name (a topic), 1..65,535 bytes. TD_EFULL: streams_max. */
 enum td_err td_store_stream(struct td_store *store, td_slice name, uint32_t *out);
-/* Finds or makes a stream's column. TD_EFULL: it has 255. */
+/* Finds or makes a stream's column. TD_EFULL: it has TD_STORE_COLUMNS_MAX. */
 enum td_err td_store_column(struct td_store *store, uint32_t stream, td_slice field, uint32_t *out);
 /* False: there is no such series. The slices live as long as the store. */
 bool td_store_series_name(const struct td_store *store, uint32_t series, td_slice *stream,
@@ -163,7 +164,8 @@ struct td_table {
     size_t column_count;
     const struct td_value *cells; /* row after row */
     size_t row_count;
-    bool cut; /* query_rows_max or query_bytes_max ended it early */
+    bool cut;         /* query_rows_max or query_bytes_max ended it early */
+    uint64_t damaged; /* chunks that could not be read and are left out */
 };
 
 /* err TD_OK: the answer. Else `why` is a message for people: TD_ESYNTAX (the SQL), TD_EFULL (too

@@ -51,7 +51,7 @@ HEADERS_HOSTED = HEADERS_FREE | set("stdarg.h stdio.h stdlib.h math.h float.h er
 HEADERS = {
     "bits": HEADERS_FREE | {"nmmintrin.h", "immintrin.h", "emmintrin.h"},
     "wire": HEADERS_FREE | {"math.h"},
-    "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h"},
+    "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
     "linux": None,  # everything
     "app": None,
 }
