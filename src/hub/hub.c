@@ -216,15 +216,14 @@ void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_
     }
 }
 
-void td_hub_publish(struct td_hub *hub, struct td_message *m)
+bool td_hub_publish(struct td_hub *hub, struct td_message *m)
 {
     hub->stats.published++;
-    if (m->retain) {
-        (void)td_hub_retain(hub, m); /* refused: counted, delivered all the same */
-    }
+    bool retained = m->retain && td_hub_retain(hub, m) == TD_OK; /* refused: counted, delivered */
     const struct td_match *match = td_hub_match(hub, m->topic);
     hub->stats.unmatched += match->count + match->group_count == 0;
     td_hub_deliver(hub, match, m);
+    return retained;
 }
 
 /* ---- retained messages ---- */

@@ -142,8 +142,9 @@ const struct td_match *td_hub_match(struct td_hub *hub, td_slice topic);
 bool td_hub_group_choose(struct td_hub *hub, struct td_group *group, struct td_delivery *out);
 /* Hands a message to all of a match, shared groups included. */
 void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m);
-/* Retains it if it asks for that (a refusal is counted), matches, delivers. */
-void td_hub_publish(struct td_hub *hub, struct td_message *m);
+/* Retains it if it asks for that (a refusal is counted), matches, delivers. True: the retained
+ * message of its topic is another one now, or gone. */
+bool td_hub_publish(struct td_hub *hub, struct td_message *m);
 
 /* Sets the retained message of m->topic; an empty payload removes it. TD_EFULL: over a limit, the
  * old one stays. */

@@ -74,8 +74,11 @@ void td_serve_event(struct td_serve *serve, const struct td_sys_event *event, td
 void td_serve_turn(struct td_serve *serve, td_mono now);
 /* When td_serve_turn() wants to run again though nothing happens. */
 td_mono td_serve_deadline(const struct td_serve *serve);
-/* Tells the clients, closes everything, commits what is staged. Frees. */
-void td_serve_close(struct td_serve *serve, td_mono now);
+/* Begins the end: tells the clients, closes their connections, commits what is staged. Call it
+ * after each turn's events, instead of turn, until it gives true. */
+bool td_serve_stop(struct td_serve *serve, td_mono now);
+/* After td_serve_stop() has given true. Frees. */
+void td_serve_close(struct td_serve *serve);
 /* The process dies here: memory is freed, nothing is written or sent (simulator only). */
 void td_serve_abandon(struct td_serve *serve);
 

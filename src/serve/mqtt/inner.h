@@ -1,0 +1,254 @@
+/* serve/mqtt, private: what its files share. */
+#ifndef TD_SERVE_MQTT_INNER_H
+#define TD_SERVE_MQTT_INNER_H
+
+#include "serve/mqtt/mqttd.h"
+#include "store/store.h"
+#include "wire/mqtt/mqtt.h"
+#include "wire/mqtt/window.h"
+
+enum {
+    READ_BYTES = 64 * 1024,       /* one read of a socket */
+    WRITE_HIGH_BYTES = 64 * 1024, /* unsent: queued messages wait, QoS 0 goes on to the maximum */
+    SPARE_MAX = 256,              /* write buffers kept for reuse */
+    SPARE_BYTES_MAX = 256 * 1024, /* a larger one is freed */
+    LAST_WORD_MS = 1000,          /* from our last word to close: unread input turns close() into
+                                   * a reset, which eats the word */
+    ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
+};
+
+/* ---- connections (conn.c) ---- */
+
+/* An answer that waits for a commit. */
+struct answer {
+    uint64_t lsn;
+    uint32_t bytes; /* of an encoded one in answers.bytes; 0: an acknowledgement */
+    uint16_t id;
+    uint8_t type, reason;
+};
+
+struct answers {
+    struct answer *at; /* a ring, cap a power of two */
+    uint32_t first, count, cap;
+    struct td_buf bytes;
+};
+
+struct conn {
+    struct td_owner owner; /* first */
+    struct td_mqttd *d;
+    struct session *session; /* NULL: before CONNECT, and when it has lost it */
+    struct conn *next, *prev;
+    struct conn *next_touched, *next_waiting;
+    struct td_mqtt m;
+    struct td_buf in;  /* the beginning of a packet whose end has not come, or unfed bytes */
+    struct td_buf out; /* to be written from out_sent on */
+    size_t out_sent;
+    struct answers *answers; /* NULL: none waits */
+    struct td_timer timer;
+    int stream;     /* -1: closed, freed when the turn ends */
+    bool open;      /* CONNACK stands in out: the session may speak */
+    bool touched;   /* in d->touched: to be flushed or acknowledged when the turn ends */
+    bool heard;     /* bytes were read in this turn */
+    bool waiting;   /* in d->waiting: has answers, or stopped reading */
+    bool stopped;   /* reads no more for now */
+    bool blocked;   /* the socket is full */
+    bool last_word; /* closes when out is written */
+    bool draining;  /* the last word is out */
+};
+
+void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now);
+/* Room for n bytes behind out; they are written when the turn ends. Sizes are checked by the
+ * caller: this never fails. */
+uint8_t *td_mqttd_conn_room(struct conn *c, size_t n);
+static inline void conn_wrote(struct conn *c, const uint8_t *end)
+{
+    c->out.n = (size_t)(end - c->out.p);
+}
+static inline size_t conn_unsent(const struct conn *c)
+{
+    return c->out.n - c->out_sent;
+}
+/* Encodes a packet to leave when `lsn` is durable. */
+void td_mqttd_conn_answer(struct conn *c, uint64_t lsn, const struct td_mqtt_packet *packet);
+/* PUBACK, PUBREC, PUBREL, PUBCOMP, the same. */
+void td_mqttd_conn_ack(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id, uint8_t reason);
+/* The last word, for `reason`; its session becomes offline and keeps its will. */
+void td_mqttd_conn_refuse(struct conn *c, uint8_t reason, const char *text, td_mono now);
+/* Closes now, without a word. */
+void td_mqttd_conn_close(struct conn *c, td_mono now);
+/* Sends what is durable, resumes reading where it may. */
+void td_mqttd_conns_settle(struct td_mqttd *d, td_mono now);
+void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now);
+void td_mqttd_conns_expire(struct td_mqttd *d, td_mono now);
+void td_mqttd_conns_reap(struct td_mqttd *d);
+void td_mqttd_conn_free(struct conn *c);
+void td_mqttd_conn_timer_set(struct conn *c);
+
+/* ---- packets (packets.c) ---- */
+
+void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now);
+/* The CONNACK stands in out. */
+void td_mqttd_conn_opened(struct conn *c, td_mono now);
+
+/* ---- sessions (session.c) ---- */
+
+/* A message that the store keeps for sessions: gone when no session is owed it any more. */
+struct kept {
+    uint64_t number; /* its key */
+    uint32_t route_count, routes_left;
+    struct route {
+        uint64_t session; /* number */
+        bool row;         /* the store has a row for it, to be deleted with the message */
+    } routes[];
+};
+
+/* A message that a session is owed. */
+struct entry {
+    struct entry *next;   /* in the queue */
+    struct td_message *m; /* NULL once QoS 2 has been received */
+    struct kept *kept;    /* NULL: the store knows nothing of it */
+    uint64_t lsn;         /* may go when that is durable */
+    uint32_t route;       /* in kept->routes */
+    uint16_t packet_id;   /* 0: none yet */
+    uint16_t id_count;
+    uint8_t qos; /* 0: a retained message that waits for room */
+    bool retain;
+    bool sent;   /* it may have been before, so the next time is a duplicate */
+    bool queued; /* stands in one of the session's two queues */
+    bool routed; /* in d->routed: the publish under way needs it */
+    uint32_t ids[];
+};
+
+struct queue {
+    struct entry *first, **end;
+    uint32_t count;
+    uint64_t bytes;
+};
+
+struct will {
+    struct td_message *m; /* expires: a span from when it goes out, not a moment; TD_NEVER: none */
+    uint32_t delay_s;
+};
+
+struct session {
+    struct td_subscriber sub; /* first */
+    struct td_mqttd *d;
+    struct conn *conn; /* NULL: offline */
+    uint64_t number;   /* its key in the store */
+    uint32_t expiry_s; /* 0: ends with the connection; UINT32_MAX: never */
+    uint32_t ids_cap;
+    struct queue waiting; /* no packet id yet */
+    struct queue sending; /* has one, stands in the window, not written on this connection */
+    struct td_mqtt_window window;
+    struct td_mqtt_ids ids; /* QoS 2 on its way in */
+    uint64_t in_lsn;        /* of the last QoS 2 id */
+    struct will will;
+    struct td_timer timer; /* offline: the earlier of the two below */
+    td_mono will_at, ends_at;
+    struct session *next_pump; /* in d->pump or d->pump_durable */
+    bool pumped;               /* in one of them */
+    bool recorded;             /* the store has a row */
+    bool dead;                 /* in d->dead: freed when the turn ends */
+    struct session *next_dead;
+    uint16_t client_id_n;
+    uint8_t client_id[];
+};
+
+static inline td_slice session_client_id(const struct session *s)
+{
+    return (td_slice){s->client_id, s->client_id_n};
+}
+
+/* What the session keeps beyond its connection. */
+static inline bool session_durable(const struct session *s)
+{
+    return s->expiry_s > 0;
+}
+
+struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice client_id);
+/* NULL: sessions_max is reached. */
+struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice client_id);
+/* Ends it: subscriptions, queue, rows of the store. Freed when the turn ends. */
+void td_mqttd_session_end(struct session *s);
+/* Its connection is gone. `will`: the client did not say goodbye. */
+void td_mqttd_session_offline(struct session *s, bool will, td_mono now);
+/* Its connection may speak: sends again what was under way, then what waits. */
+void td_mqttd_session_online(struct session *s);
+void td_mqttd_session_expiry_set(struct session *s, uint32_t expiry_s);
+void td_mqttd_session_will_clear(struct session *s);
+void td_mqttd_session_will_send(struct session *s, td_mono now);
+/* A retained message that a subscription asks for. */
+void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint8_t qos,
+                                   uint32_t id);
+/* PUBACK, PUBREC, PUBCOMP from the client. */
+void td_mqttd_session_acked(struct session *s, const struct td_mqtt_packet *packet);
+void td_mqttd_session_pump_later(struct session *s);
+void td_mqttd_sessions_pump(struct td_mqttd *d);
+void td_mqttd_sessions_expire(struct td_mqttd *d, td_mono now);
+void td_mqttd_sessions_reap(struct td_mqttd *d);
+/* All of them, without a word to the store. */
+void td_mqttd_sessions_free(struct td_mqttd *d);
+void td_mqttd_session_timer_set(struct session *s);
+/* A message owed, with ids copied; m is referenced. */
+struct entry *td_mqttd_entry_new(struct td_message *m, const uint32_t *ids, uint16_t id_count,
+                                 uint8_t qos, bool retain);
+/* Takes on an entry that the store kept: with a packet id it was on its way (received: its PUBREC
+ * had come), else it waits. */
+void td_mqttd_session_restore(struct session *s, struct entry *e, bool received);
+/* Gives packet ids to what may go next. */
+void td_mqttd_session_assign(struct session *s);
+/* Makes room in the set of incoming QoS 2 ids. */
+void td_mqttd_session_ids_lend(struct session *s);
+
+/* ---- the store (keep.c) ---- */
+
+void td_mqttd_keep_session(struct session *s, td_mono now);
+void td_mqttd_keep_session_gone(struct session *s);
+void td_mqttd_keep_subscription(struct session *s, td_slice filter,
+                                const struct td_subscribe_options *options);
+void td_mqttd_keep_subscription_gone(struct session *s, td_slice filter);
+void td_mqttd_keep_id(struct session *s, uint16_t packet_id);
+void td_mqttd_keep_id_gone(struct session *s, uint16_t packet_id);
+/* The route of e has its packet id (received: its PUBREC came). */
+void td_mqttd_keep_route(struct session *s, const struct entry *e, bool received);
+/* The session is owed e no more. */
+void td_mqttd_keep_route_gone(struct session *s, struct entry *e);
+void td_mqttd_keep_message(struct td_mqttd *d, const struct td_message *m, struct entry **entries,
+                           struct session **sessions, size_t count);
+void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m);
+enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf *why);
+
+/* ---- all of it ---- */
+
+struct td_mqttd {
+    struct td_owner owner; /* first: of the listener */
+    struct td_parts *parts;
+    struct td_serve_mqtt_config config;
+    struct td_mqtt_limits limits;
+    struct td_mqttd_stats stats;
+    int listener; /* -1: none */
+    td_mono now;  /* of the turn */
+    struct conn *conns, *touched, *waiting, *gone;
+    struct td_map sessions;       /* by client id */
+    struct session *pump;         /* may have something to send */
+    struct session *pump_durable; /* wait until the store's durable LSN moves */
+    struct session *dead;
+    struct td_heap conn_timers, session_timers;
+    uint64_t next_session, next_message;
+    uint64_t settled;      /* the durable LSN that was acted on */
+    struct entry **routed; /* by the delivery under way, with whose they are */
+    struct session **routed_to;
+    size_t routed_count, routed_cap;
+    struct td_buf spare[SPARE_MAX];
+    size_t spare_count;
+    struct td_buf scratch;     /* of one packet */
+    struct td_buf key, record; /* keep.c's */
+    uint8_t *read;             /* READ_BYTES */
+};
+
+static inline uint64_t durable_lsn(const struct td_mqttd *d)
+{
+    return td_store_durable(d->parts->store);
+}
+
+#endif

@@ -1,0 +1,596 @@
+/* serve/mqtt: what the store keeps, as entries of its state map. Numbers in keys are big-endian, so
+ * that key order is the order of birth.
+ *
+ *   SESSION       client id            -> flags, number, expiry, ends at, will
+ *   SUBSCRIPTION  session, filter      -> options
+ *   MESSAGE       number               -> message, routes: what each session is owed
+ *   ROUTE         message, session     -> a route since: its packet id, received, gone
+ *   QOS2_IN       session, packet id   -> (there or not)
+ *   RETAINED      topic                -> message
+ *
+ * Moments are wall times in the store and monotonic ones in memory. The functions put into the
+ * open batch; callers end it. */
+#include <stdlib.h>
+
+#include "serve/mqtt/inner.h"
+
+enum { RESTART_WILL_MS = 30000 }; /* after a crash a will waits at least so long for its client */
+
+enum route_state { ROUTE_SENT = 1, ROUTE_RECEIVED = 2, ROUTE_GONE = 3 };
+
+enum { HAS_WILL = 1, WILL_RETAIN = 2 };
+
+/* ---- moments ---- */
+
+static td_wall wall_of(const struct td_mqttd *d, td_mono at, td_mono now)
+{
+    if (at == TD_NEVER) {
+        return 0;
+    }
+    td_wall wall = d->parts->sys->wall(d->parts->sys);
+    return at - now > INT64_MAX - wall ? 0 : wall + (at - now);
+}
+
+static td_mono mono_of(const struct td_mqttd *d, td_wall at, td_mono now)
+{
+    if (at == 0) {
+        return TD_NEVER;
+    }
+    td_wall wall = d->parts->sys->wall(d->parts->sys);
+    return at <= wall ? now : now + (at - wall);
+}
+
+/* ---- building keys and values in the d->key and d->scratch buffers ---- */
+
+static void add_u64(struct td_buf *b, uint64_t v)
+{
+    td_assert(td_buf_reserve(b, 8) == TD_OK);
+    (void)td_put_u64(b->p + b->n, v);
+    b->n += 8;
+}
+
+static void add_varint(struct td_buf *b, uint64_t v)
+{
+    td_assert(td_buf_add_varint(b, v) == TD_OK);
+}
+
+static void add_lump(struct td_buf *b, td_slice s)
+{
+    td_assert(td_buf_add_lump(b, s) == TD_OK);
+}
+
+static td_slice key_u64s(struct td_mqttd *d, uint64_t first, const uint64_t *second)
+{
+    td_buf_clear(&d->key);
+    add_u64(&d->key, first);
+    if (second != NULL) {
+        add_u64(&d->key, *second);
+    }
+    return td_buf_slice(&d->key);
+}
+
+static td_slice key_subscription(struct session *s, td_slice filter)
+{
+    struct td_buf *key = &s->d->key;
+    (void)key_u64s(s->d, s->number, NULL);
+    td_assert(td_buf_add(key, filter) == TD_OK);
+    return td_buf_slice(key);
+}
+
+static td_slice key_id(struct session *s, uint16_t packet_id)
+{
+    uint8_t id[2];
+    (void)td_put_u16(id, packet_id);
+    return key_subscription(s, (td_slice){id, sizeof id});
+}
+
+static void put(struct td_mqttd *d, uint8_t kind, td_slice key)
+{
+    td_store_put(d->parts->store, kind, key, td_buf_slice(&d->record));
+}
+
+/* ---- messages ---- */
+
+static void add_message(struct td_mqttd *d, struct td_buf *b, const struct td_message *m,
+                        td_wall expires)
+{
+    (void)d;
+    add_varint(b, (uint64_t)m->qos | (m->retain ? 4u : 0u) | (uint64_t)m->hops << 3);
+    add_varint(b, (uint64_t)expires);
+    add_varint(b, (uint64_t)m->at);
+    add_varint(b, m->origin);
+    add_lump(b, m->topic);
+    add_lump(b, m->props);
+    add_lump(b, m->payload);
+}
+
+/* The slices borrow from the record. */
+static td_wall read_message(struct td_cursor *c, struct td_message *out)
+{
+    uint64_t flags = td_cursor_varint64(c);
+    td_wall expires = (td_wall)td_cursor_varint64(c);
+    *out = (struct td_message){.qos = flags & 3, .retain = (flags & 4) != 0, .expires = TD_NEVER};
+    out->hops = (uint8_t)(flags >> 3);
+    out->at = (td_wall)td_cursor_varint64(c);
+    out->origin = td_cursor_varint64(c);
+    out->topic = td_cursor_lump(c);
+    out->props = td_cursor_lump(c);
+    out->payload = td_cursor_lump(c);
+    return expires;
+}
+
+void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m)
+{
+    if (m->payload.n == 0) {
+        td_store_del(d->parts->store, TD_STATE_RETAINED, m->topic);
+        return;
+    }
+    td_buf_clear(&d->record);
+    add_message(d, &d->record, m, wall_of(d, m->expires, d->now));
+    put(d, TD_STATE_RETAINED, m->topic);
+}
+
+void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
+{
+    td_mqttd_keep_retained(d, m);
+}
+
+/* ---- sessions ---- */
+
+static void add_will(struct session *s, struct td_buf *b, td_mono now)
+{
+    const struct td_message *m = s->will.m;
+    td_wall span = m->expires == TD_NEVER ? 0 : m->expires;
+    add_varint(b, s->will.delay_s);
+    add_varint(b, (uint64_t)wall_of(s->d, s->will_at, now));
+    add_message(s->d, b, m, span);
+}
+
+void td_mqttd_keep_session(struct session *s, td_mono now)
+{
+    struct td_buf *b = &s->d->record;
+    td_buf_clear(b);
+    add_varint(b, s->will.m != NULL ? HAS_WILL : 0);
+    add_varint(b, s->number);
+    add_varint(b, s->expiry_s);
+    add_varint(b, (uint64_t)wall_of(s->d, s->ends_at, now));
+    if (s->will.m != NULL) {
+        add_will(s, b, now);
+    }
+    put(s->d, TD_STATE_SESSION, session_client_id(s));
+    s->recorded = true;
+}
+
+void td_mqttd_keep_session_gone(struct session *s)
+{
+    struct td_store *store = s->d->parts->store;
+    if (!s->recorded) {
+        return;
+    }
+    s->recorded = false;
+    td_store_del(store, TD_STATE_SESSION, session_client_id(s));
+    for (const struct td_subscription *sub = s->sub.first; sub != NULL; sub = sub->next) {
+        td_store_del(store, TD_STATE_SUBSCRIPTION, key_subscription(s, sub->filter));
+    }
+    uint32_t at = 0;
+    for (uint16_t id; (id = td_mqtt_ids_next(&s->ids, &at)) != 0;) {
+        td_mqttd_keep_id_gone(s, id);
+    }
+}
+
+void td_mqttd_keep_subscription(struct session *s, td_slice filter,
+                                const struct td_subscribe_options *options)
+{
+    struct td_buf *b = &s->d->record;
+    td_buf_clear(b);
+    add_varint(b, (uint64_t)options->qos | (options->no_local ? 4u : 0u) |
+                      (options->retain_as_published ? 8u : 0u) |
+                      (uint64_t)options->retain_handling << 4);
+    add_varint(b, options->id);
+    put(s->d, TD_STATE_SUBSCRIPTION, key_subscription(s, filter));
+}
+
+void td_mqttd_keep_subscription_gone(struct session *s, td_slice filter)
+{
+    td_store_del(s->d->parts->store, TD_STATE_SUBSCRIPTION, key_subscription(s, filter));
+}
+
+void td_mqttd_keep_id(struct session *s, uint16_t packet_id)
+{
+    td_buf_clear(&s->d->record);
+    put(s->d, TD_STATE_QOS2_IN, key_id(s, packet_id));
+}
+
+void td_mqttd_keep_id_gone(struct session *s, uint16_t packet_id)
+{
+    td_store_del(s->d->parts->store, TD_STATE_QOS2_IN, key_id(s, packet_id));
+}
+
+/* ---- what sessions are owed ---- */
+
+/* A session may stand twice among the routes of one message: by its own subscriptions and as a
+ * member of a shared group. The second gets its own message. */
+static bool routed_before(struct session **sessions, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (sessions[i] == sessions[at]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_route(struct td_buf *b, const struct session *s, const struct entry *e)
+{
+    add_varint(b, s->number);
+    add_varint(b, (uint64_t)e->qos | (e->retain ? 4u : 0u));
+    add_varint(b, e->qos == 2 ? e->packet_id : 0);
+    add_varint(b, e->id_count);
+    for (uint16_t i = 0; i < e->id_count; i++) {
+        add_varint(b, e->ids[i]);
+    }
+}
+
+static struct kept *kept_new(uint64_t number, size_t routes)
+{
+    struct kept *k = td_alloc(sizeof *k + routes * sizeof k->routes[0]);
+    k->number = number;
+    k->route_count = k->routes_left = (uint32_t)routes;
+    return k;
+}
+
+/* One MESSAGE entry for the chosen routes; gives how many it took. */
+static void keep_group(struct td_mqttd *d, const struct td_message *m, struct entry **entries,
+                       struct session **sessions, size_t count, bool again)
+{
+    size_t routes = 0;
+    for (size_t i = 0; i < count; i++) {
+        routes += session_durable(sessions[i]) && routed_before(sessions, i) == again;
+    }
+    if (routes == 0) {
+        return;
+    }
+    struct kept *k = kept_new(++d->next_message, routes);
+    uint32_t at = 0;
+    td_buf_clear(&d->record);
+    add_message(d, &d->record, m, wall_of(d, m->expires, d->now));
+    add_varint(&d->record, routes);
+    for (size_t i = 0; i < count; i++) {
+        if (session_durable(sessions[i]) && routed_before(sessions, i) == again) {
+            k->routes[at].session = sessions[i]->number;
+            entries[i]->kept = k;
+            entries[i]->route = at++;
+            add_route(&d->record, sessions[i], entries[i]);
+        }
+    }
+    put(d, TD_STATE_MESSAGE, key_u64s(d, k->number, NULL));
+}
+
+void td_mqttd_keep_message(struct td_mqttd *d, const struct td_message *m, struct entry **entries,
+                           struct session **sessions, size_t count)
+{
+    keep_group(d, m, entries, sessions, count, false);
+    keep_group(d, m, entries, sessions, count, true);
+}
+
+static void put_route(struct session *s, const struct entry *e, enum route_state state)
+{
+    struct td_buf *b = &s->d->record;
+    td_buf_clear(b);
+    add_varint(b, state);
+    add_varint(b, e->packet_id);
+    e->kept->routes[e->route].row = true;
+    put(s->d, TD_STATE_ROUTE, key_u64s(s->d, e->kept->number, &s->number));
+}
+
+void td_mqttd_keep_route(struct session *s, const struct entry *e, bool received)
+{
+    put_route(s, e, received ? ROUTE_RECEIVED : ROUTE_SENT);
+}
+
+void td_mqttd_keep_route_gone(struct session *s, struct entry *e)
+{
+    struct kept *k = e->kept;
+    struct td_store *store = s->d->parts->store;
+    e->kept = NULL;
+    if (--k->routes_left > 0) {
+        e->kept = k;
+        put_route(s, e, ROUTE_GONE);
+        e->kept = NULL;
+        return;
+    }
+    td_store_del(store, TD_STATE_MESSAGE, key_u64s(s->d, k->number, NULL));
+    for (uint32_t i = 0; i < k->route_count; i++) {
+        if (k->routes[i].row) {
+            td_store_del(store, TD_STATE_ROUTE, key_u64s(s->d, k->number, &k->routes[i].session));
+        }
+    }
+    free(k);
+}
+
+/* ---- start ---- */
+
+struct restore {
+    struct td_mqttd *d;
+    td_mono now;
+    struct td_map by_number; /* sessions; keys are numbers inside of them */
+    struct td_map routes;    /* struct route_row by (message, session) */
+    uint64_t damaged;        /* entries that could not be read */
+    struct td_buf orphans;   /* whose session or message is gone: kind and key, to be deleted */
+};
+
+struct route_row {
+    uint8_t key[16];
+    uint8_t state;
+    uint16_t packet_id;
+    bool used;
+};
+
+static struct session *by_number(const struct restore *r, uint64_t number)
+{
+    return td_map_find(&r->by_number, (td_slice){(const uint8_t *)&number, sizeof number});
+}
+
+static void orphan(struct restore *r, uint8_t kind, td_slice key)
+{
+    td_assert(td_buf_add_u8(&r->orphans, kind) == TD_OK);
+    add_lump(&r->orphans, key);
+}
+
+/* The store gives all rows before it takes the first change. */
+static void orphans_delete(struct restore *r)
+{
+    struct td_cursor c = td_cursor_of(td_buf_slice(&r->orphans));
+    while (td_cursor_left(&c) > 0) {
+        uint8_t kind = td_cursor_u8(&c);
+        td_store_del(r->d->parts->store, kind, td_cursor_lump(&c));
+    }
+    (void)td_store_batch_end(r->d->parts->store, TD_STORE_1S);
+    td_buf_fini(&r->orphans);
+}
+
+static void will_restore(struct restore *r, struct session *s, struct td_cursor *c)
+{
+    uint32_t delay_s = (uint32_t)td_cursor_varint64(c);
+    td_wall at = (td_wall)td_cursor_varint64(c);
+    struct td_message m;
+    td_wall span = read_message(c, &m);
+    if (c->err != TD_OK || !td_topic_valid(m.topic)) {
+        td_cursor_fail(c, TD_ECORRUPT);
+        return;
+    }
+    m.expires = span == 0 ? TD_NEVER : span;
+    s->will.delay_s = delay_s;
+    s->will.m = td_message_ref(&m);
+    td_message_done(&m);
+    td_mono least = td_mono_after(r->now, RESTART_WILL_MS);
+    td_mono due =
+        at == 0 ? td_mono_after(r->now, (td_ms)delay_s * 1000) : mono_of(r->d, at, r->now);
+    s->will_at = due > least ? due : least;
+}
+
+static void session_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor c = td_cursor_of(value);
+    uint64_t flags = td_cursor_varint64(&c);
+    uint64_t number = td_cursor_varint64(&c);
+    uint32_t expiry_s = (uint32_t)td_cursor_varint64(&c);
+    td_wall ends = (td_wall)td_cursor_varint64(&c);
+    struct session *s =
+        c.err == TD_OK && key.n <= UINT16_MAX ? td_mqttd_session_new(r->d, key) : NULL;
+    if (s == NULL) {
+        r->damaged++;
+        return;
+    }
+    s->number = s->sub.id = number;
+    r->d->next_session = number > r->d->next_session ? number : r->d->next_session;
+    td_mqttd_session_expiry_set(s, expiry_s);
+    s->recorded = true;
+    if ((flags & HAS_WILL) != 0) {
+        will_restore(r, s, &c);
+        r->damaged += c.err != TD_OK;
+    }
+    s->ends_at = ends != 0                ? mono_of(r->d, ends, r->now)
+                 : expiry_s == UINT32_MAX ? TD_NEVER
+                                          : td_mono_after(r->now, (td_ms)expiry_s * 1000);
+    if (expiry_s == 0) { /* it lives for its will only */
+        s->ends_at = s->will_at == TD_NEVER ? r->now : s->will_at;
+    }
+    td_mqttd_session_timer_set(s);
+    td_slice by = {(const uint8_t *)&s->number, sizeof s->number};
+    (void)td_map_put(&r->by_number, by, s);
+}
+
+static void subscription_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor k = td_cursor_of(key), c = td_cursor_of(value);
+    struct session *s = by_number(r, td_cursor_u64(&k));
+    uint64_t flags = td_cursor_varint64(&c);
+    struct td_subscribe_options options = {.id = (uint32_t)td_cursor_varint64(&c),
+                                           .qos = flags & 3,
+                                           .no_local = (flags & 4) != 0,
+                                           .retain_as_published = (flags & 8) != 0,
+                                           .retain_handling = (uint8_t)(flags >> 4 & 3)};
+    bool existed;
+    if (s == NULL) {
+        orphan(r, TD_STATE_SUBSCRIPTION, key);
+    } else if (k.err != TD_OK || c.err != TD_OK ||
+               td_hub_subscribe(r->d->parts->hub, &s->sub, td_slice_skip(key, 8), &options,
+                                &existed) != TD_OK) {
+        r->damaged++;
+    }
+}
+
+static void id_row(void *ctx, td_slice key, td_slice value)
+{
+    (void)value;
+    struct restore *r = ctx;
+    struct td_cursor k = td_cursor_of(key);
+    struct session *s = by_number(r, td_cursor_u64(&k));
+    uint16_t id = td_cursor_u16(&k);
+    if (s == NULL || k.err != TD_OK || id == 0) {
+        orphan(r, TD_STATE_QOS2_IN, key);
+        return;
+    }
+    td_mqttd_session_ids_lend(s);
+    (void)td_mqtt_ids_add(&s->ids, id); /* there already: as good */
+}
+
+static void route_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor c = td_cursor_of(value);
+    struct route_row *row = td_alloc(sizeof *row);
+    row->state = (uint8_t)td_cursor_varint64(&c);
+    row->packet_id = (uint16_t)td_cursor_varint64(&c);
+    if (c.err != TD_OK || key.n != sizeof row->key) {
+        r->damaged++;
+        free(row);
+        return;
+    }
+    (void)td_put_bytes(row->key, key);
+    free(td_map_put(&r->routes, (td_slice){row->key, sizeof row->key}, row));
+}
+
+/* What became of a route; NULL: nothing since the message was stored. */
+static struct route_row *route_of(const struct restore *r, uint64_t message, uint64_t session)
+{
+    uint8_t key[16];
+    (void)td_put_u64(td_put_u64(key, message), session);
+    return td_map_find(&r->routes, (td_slice){key, sizeof key});
+}
+
+enum { IDS_MAX = 1024 }; /* subscription identifiers of one delivery */
+
+/* Reads one route and makes its entry, unless it has come to its end. */
+static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k, uint32_t at,
+                          struct td_message *m)
+{
+    uint32_t ids[IDS_MAX];
+    uint64_t number = td_cursor_varint64(c);
+    uint64_t flags = td_cursor_varint64(c);
+    uint16_t packet_id = (uint16_t)td_cursor_varint64(c);
+    uint64_t id_count = td_cursor_varint64(c);
+    td_cursor_in(c, id_count, 0, IDS_MAX, TD_ECORRUPT);
+    for (uint64_t i = 0; i < id_count && c->err == TD_OK; i++) {
+        ids[i] = (uint32_t)td_cursor_varint64(c);
+    }
+    struct session *s = by_number(r, number);
+    struct route_row *row = route_of(r, k->number, number);
+    k->routes[at] = (struct route){number, row != NULL};
+    if (row != NULL) {
+        row->used = true;
+    }
+    if (c->err != TD_OK || s == NULL || (row != NULL && row->state == ROUTE_GONE)) {
+        k->routes_left--;
+        return;
+    }
+    struct entry *e = td_mqttd_entry_new(m, ids, (uint16_t)id_count, flags & 3, (flags & 4) != 0);
+    e->kept = k;
+    e->route = at;
+    e->packet_id = row != NULL ? row->packet_id : packet_id;
+    e->sent = true; /* it may have been */
+    td_mqttd_session_restore(s, e, row != NULL && row->state == ROUTE_RECEIVED);
+}
+
+static void message_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor k = td_cursor_of(key), c = td_cursor_of(value);
+    struct td_message m;
+    uint64_t number = td_cursor_u64(&k);
+    td_wall expires = read_message(&c, &m);
+    uint64_t routes = td_cursor_varint64(&c);
+    td_cursor_in(&c, routes, 1, value.n, TD_ECORRUPT);
+    r->d->next_message = number > r->d->next_message ? number : r->d->next_message;
+    if (k.err != TD_OK || c.err != TD_OK || !td_topic_valid(m.topic)) {
+        r->damaged++;
+        return;
+    }
+    m.expires = mono_of(r->d, expires, r->now);
+    struct kept *kept = kept_new(number, (size_t)routes);
+    for (uint32_t i = 0; i < routes; i++) {
+        route_restore(r, &c, kept, i, &m);
+    }
+    td_message_done(&m);
+    if (kept->routes_left == 0) {
+        orphan(r, TD_STATE_MESSAGE, key);
+        free(kept);
+    }
+}
+
+static void retained_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor c = td_cursor_of(value);
+    struct td_message m;
+    td_wall expires = read_message(&c, &m);
+    if (c.err != TD_OK || !td_topic_valid(m.topic)) {
+        r->damaged++;
+        return;
+    }
+    m.expires = mono_of(r->d, expires, r->now);
+    m.retain = true;
+    if (m.expires <= r->now || td_hub_retain(r->d->parts->hub, &m) != TD_OK) {
+        orphan(r, TD_STATE_RETAINED, key);
+    }
+    td_message_done(&m);
+}
+
+/* Rows of routes whose message is gone. */
+static void routes_clean(struct restore *r)
+{
+    for (size_t i = 0; i < r->routes.count; i++) {
+        struct route_row *row = r->routes.entries[i].value;
+        if (!row->used) {
+            orphan(r, TD_STATE_ROUTE, r->routes.entries[i].key);
+        }
+        free(row);
+    }
+}
+
+/* Late acknowledgements for ids given before the crash must hit nothing. */
+static void windows_move(struct td_mqttd *d)
+{
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.entries[i].value;
+        s->window.last_id = (uint16_t)(s->window.last_id + 32768u);
+    }
+}
+
+enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf *why)
+{
+    static const struct {
+        uint8_t kind;
+        void (*row)(void *ctx, td_slice key, td_slice value);
+    } kinds[] = {
+        {TD_STATE_SESSION, session_row}, {TD_STATE_SUBSCRIPTION, subscription_row},
+        {TD_STATE_QOS2_IN, id_row},      {TD_STATE_ROUTE, route_row},
+        {TD_STATE_MESSAGE, message_row}, {TD_STATE_RETAINED, retained_row},
+    };
+    uint64_t seed;
+    struct restore r = {.d = d, .now = now};
+    d->parts->sys->random(d->parts->sys, &seed, sizeof seed);
+    td_map_init(&r.by_number, seed);
+    td_map_init(&r.routes, seed);
+    td_buf_init(&r.orphans, SIZE_MAX);
+    enum td_err err = TD_OK;
+    for (size_t i = 0; i < TD_COUNT(kinds) && err == TD_OK; i++) {
+        err = td_store_state_each(d->parts->store, kinds[i].kind, kinds[i].row, &r);
+    }
+    routes_clean(&r);
+    orphans_delete(&r);
+    windows_move(d);
+    td_map_fini(&r.by_number);
+    td_map_fini(&r.routes);
+    if (err != TD_OK) {
+        (void)td_buf_printf(
+            why, "the stored sessions and messages cannot be read: %s; run tandem doctor",
+            td_err_text(err));
+    } else if (r.damaged > 0) {
+        td_log("mqtt", TD_LOG_WARN, "state_damaged", "entries=%llu", (unsigned long long)r.damaged);
+    }
+    return err;
+}

@@ -1,0 +1,153 @@
+/* serve/mqtt: the door. Birth, the turn, death. */
+#include "serve/mqtt/mqttd.h"
+
+#include <stdlib.h>
+
+#include "serve/mqtt/inner.h"
+
+enum { ROUNDS_MAX = 8 }; /* of pumping and writing in one turn; the rest goes in the next */
+
+static enum td_err listen_on(struct td_mqttd *d, const char *address, struct td_buf *why)
+{
+    struct td_sys *sys = d->parts->sys;
+    enum td_err err = sys->listen(sys, td_slice_of(address), &d->owner, &d->listener);
+    if (err == TD_EEXIST) {
+        (void)td_buf_printf(why,
+                            "mqtt: %s is in use by another program; stop it or give another "
+                            "address with --mqtt ADDR:PORT",
+                            address);
+    } else if (err != TD_OK) {
+        (void)td_buf_printf(why,
+                            "mqtt: cannot listen on %s: %s; an address looks like "
+                            "127.0.0.1:1883 or [::1]:1883",
+                            address, td_err_text(err));
+    }
+    return err;
+}
+
+static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_config *config)
+{
+    struct td_mqttd *d = td_alloc(sizeof *d);
+    uint64_t seed;
+    parts->sys->random(parts->sys, &seed, sizeof seed);
+    d->owner.ready = td_mqttd_conn_accept;
+    d->parts = parts;
+    d->config = *config;
+    d->limits = (struct td_mqtt_limits)TD_MQTT_LIMITS_DEFAULT;
+    d->limits.packet_bytes_max = config->packet_bytes_max;
+    d->limits.receive_max = config->receive_max;
+    d->limits.alias_max = config->alias_max;
+    d->listener = -1;
+    d->now = parts->sys->mono(parts->sys);
+    d->read = td_alloc(READ_BYTES);
+    td_map_init(&d->sessions, seed);
+    td_heap_init(&d->conn_timers);
+    td_heap_init(&d->session_timers);
+    td_buf_init(&d->scratch, SIZE_MAX);
+    td_buf_init(&d->key, SIZE_MAX);
+    td_buf_init(&d->record, SIZE_MAX);
+    return d;
+}
+
+enum td_err td_mqttd_new(struct td_parts *parts, const struct td_serve_mqtt_config *config,
+                         const char *address, struct td_mqttd **out, struct td_buf *why)
+{
+    struct td_mqttd *d = make(parts, config);
+    enum td_err err = td_mqttd_keep_restore(d, d->now, why);
+    if (err == TD_OK && address != NULL) {
+        err = listen_on(d, address, why);
+    }
+    if (err != TD_OK) {
+        td_mqttd_free(d);
+        return err;
+    }
+    *out = d;
+    return TD_OK;
+}
+
+void td_mqttd_shutdown(struct td_mqttd *d, td_mono now)
+{
+    struct td_sys *sys = d->parts->sys;
+    d->now = now;
+    if (d->listener >= 0) {
+        sys->close(sys, d->listener);
+        d->listener = -1;
+    }
+    for (struct conn *c = d->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, now);
+    }
+    td_mqttd_conns_flush(d, now);
+    while (d->conns != NULL) {
+        td_mqttd_conn_close(d->conns, now);
+    }
+}
+
+void td_mqttd_free(struct td_mqttd *d)
+{
+    while (d->conns != NULL) {
+        struct conn *c = d->conns;
+        d->conns = c->next;
+        td_mqttd_conn_free(c);
+    }
+    d->touched = d->waiting = NULL;
+    td_mqttd_conns_reap(d);
+    td_mqttd_sessions_free(d);
+    while (d->spare_count > 0) {
+        td_buf_fini(&d->spare[--d->spare_count]);
+    }
+    td_map_fini(&d->sessions);
+    td_heap_fini(&d->conn_timers);
+    td_heap_fini(&d->session_timers);
+    td_buf_fini(&d->scratch);
+    td_buf_fini(&d->key);
+    td_buf_fini(&d->record);
+    free(d->routed);
+    free(d->routed_to);
+    free(d->read);
+    free(d);
+}
+
+void td_mqttd_turn(struct td_mqttd *d, td_mono now)
+{
+    d->now = now;
+    td_mqttd_conns_expire(d, now);
+    td_mqttd_sessions_expire(d, now);
+    td_mqttd_conns_settle(d, now);
+    for (int i = 0; i < ROUNDS_MAX; i++) { /* what is written makes room for what waits */
+        td_mqttd_sessions_pump(d);
+        if (d->touched == NULL) {
+            break;
+        }
+        td_mqttd_conns_flush(d, now);
+    }
+    td_mqttd_conns_reap(d);
+    td_mqttd_sessions_reap(d);
+}
+
+static td_mono first_of(const struct td_heap *heap)
+{
+    const struct td_timer *t = td_heap_first(heap);
+    return t == NULL ? TD_NEVER : t->at;
+}
+
+td_mono td_mqttd_deadline(const struct td_mqttd *d)
+{
+    if (d->pump != NULL || d->touched != NULL) {
+        return d->now;
+    }
+    return td_mono_min(first_of(&d->conn_timers), first_of(&d->session_timers));
+}
+
+const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
+{
+    return &d->stats;
+}
+
+void td_mqttd_address(const struct td_mqttd *d, char out[64])
+{
+    out[0] = '\0';
+    if (d->listener >= 0) {
+        d->parts->sys->address(d->parts->sys, d->listener, false, out);
+    }
+}

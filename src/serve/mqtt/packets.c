@@ -1,0 +1,437 @@
+/* serve/mqtt: what each packet does. The machine has checked what a packet alone can show; here is
+ * what needs the hub, the session and the store. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "serve/mqtt/inner.h"
+
+static struct td_store *store_of(const struct conn *c)
+{
+    return c->d->parts->store;
+}
+
+/* ---- messages ---- */
+
+/* Properties that travel, gathered in d->scratch if they do not stand in one piece. */
+static td_slice travelling(struct td_mqttd *d, const struct td_mqtt_props *props)
+{
+    if (props->has == 0) {
+        return (td_slice){NULL, 0};
+    }
+    td_buf_clear(&d->scratch);
+    if (td_mqtt_props_travel_gathers(props)) {
+        td_assert(td_buf_reserve(&d->scratch, props->raw.n) == TD_OK);
+    }
+    return td_mqtt_props_travel(props, d->scratch.p);
+}
+
+static td_mono expiry_at(const struct td_mqtt_props *props, td_mono now)
+{
+    return td_mqtt_has(props, TD_MQTT_PROP_MESSAGE_EXPIRY)
+               ? td_mono_after(now, (td_ms)props->message_expiry_s * 1000)
+               : TD_NEVER;
+}
+
+/* ---- CONNECT ---- */
+
+/* What the client gets and does not know yet. */
+struct accept {
+    struct session *session;
+    uint32_t expiry_s;
+    uint16_t keep_alive_s;
+    bool resumed;
+    char assigned[33]; /* empty: it brought its own id */
+};
+
+static void assign_id(struct td_mqttd *d, char out[33])
+{
+    uint8_t bytes[16];
+    d->parts->sys->random(d->parts->sys, bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+static uint32_t expiry_granted(const struct td_mqttd *d, const struct td_mqtt_packet *p)
+{
+    uint32_t most = d->config.session_expiry_s;
+    if (p->version != TD_MQTT_V5) {
+        return p->connect.clean_start ? 0 : most;
+    }
+    uint32_t asked =
+        td_mqtt_has(&p->props, TD_MQTT_PROP_SESSION_EXPIRY) ? p->props.session_expiry_s : 0;
+    return asked < most ? asked : most;
+}
+
+/* Server Keep Alive can be told in 5.0 only; an older client keeps its wish. */
+static uint16_t keep_alive_granted(const struct td_mqttd *d, const struct td_mqtt_packet *p)
+{
+    uint16_t asked = p->connect.keep_alive_s, most = d->config.keepalive_max_s;
+    bool too_long = most != 0 && (asked == 0 || asked > most);
+    return too_long && p->version == TD_MQTT_V5 ? most : asked;
+}
+
+/* The session of the client id, taken over from an older connection; NULL: no room. */
+static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_slice client_id,
+                             bool *resumed, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    struct session *s = td_mqttd_session_find(d, client_id);
+    if (s != NULL && s->conn != NULL) {
+        d->stats.takeovers++;
+        td_mqttd_conn_refuse(s->conn, TD_MQTT_REASON_SESSION_TAKEN_OVER, NULL, now);
+        s = td_mqttd_session_find(d,
+                                  client_id); /* gone with its connection, if it was not durable */
+    }
+    if (s != NULL && p->connect.clean_start) {
+        td_mqttd_session_end(s);
+        s = NULL;
+    }
+    *resumed = s != NULL;
+    return s != NULL ? s : td_mqttd_session_new(d, client_id);
+}
+
+static void will_set(struct session *s, const struct td_mqtt_packet *p)
+{
+    const struct td_mqtt_connect *connect = &p->connect;
+    td_mqttd_session_will_clear(s);
+    if (!connect->has_will) {
+        return;
+    }
+    const struct td_mqtt_props *props = &connect->will_props;
+    struct td_message m = {.topic = connect->will_topic,
+                           .payload = connect->will_payload,
+                           .props = travelling(s->d, props),
+                           .expires = expiry_at(props, 0),
+                           .origin = s->number,
+                           .qos = connect->will_qos,
+                           .retain = connect->will_retain};
+    s->will.m = td_message_ref(&m);
+    s->will.delay_s = td_mqtt_has(props, TD_MQTT_PROP_WILL_DELAY) ? props->will_delay_s : 0;
+    td_message_done(&m);
+}
+
+static void connack(struct conn *c, uint64_t lsn, const struct accept *a)
+{
+    const struct td_mqttd *d = c->d;
+    struct td_mqtt_packet p = {
+        .type = TD_MQTT_CONNACK, .version = c->m.version, .session_present = a->resumed};
+    if (c->m.version == TD_MQTT_V5) {
+        struct td_mqtt_props *props = &p.props;
+        props->has = TD_MQTT_HAS(RECEIVE_MAXIMUM) | TD_MQTT_HAS(MAXIMUM_PACKET_SIZE) |
+                     TD_MQTT_HAS(TOPIC_ALIAS_MAXIMUM);
+        props->receive_maximum = d->limits.receive_max;
+        props->maximum_packet_size = d->limits.packet_bytes_max;
+        props->topic_alias_maximum = d->limits.alias_max;
+        if (a->assigned[0] != '\0') {
+            props->has |= TD_MQTT_HAS(ASSIGNED_CLIENT_ID);
+            props->assigned_client_id = td_slice_of(a->assigned);
+        }
+        if (a->session->expiry_s != a->expiry_s) {
+            props->has |= TD_MQTT_HAS(SESSION_EXPIRY);
+            props->session_expiry_s = a->session->expiry_s;
+        }
+        if (a->keep_alive_s != c->m.keep_alive_s) {
+            props->has |= TD_MQTT_HAS(SERVER_KEEP_ALIVE);
+            props->server_keep_alive_s = a->keep_alive_s;
+        }
+    }
+    td_mqttd_conn_answer(c, lsn, &p);
+}
+
+void td_mqttd_conn_opened(struct conn *c, td_mono now)
+{
+    (void)now;
+    c->open = true;
+    if (c->session != NULL) {
+        td_mqttd_session_online(c->session);
+    }
+}
+
+/* Ids that must not come from a client: they would not survive the protocol, or our key. */
+static uint8_t connect_refusal(const struct conn *c, const struct td_mqtt_packet *p)
+{
+    if (c->m.authenticates) {
+        return TD_MQTT_REASON_BAD_AUTHENTICATION_METHOD;
+    }
+    if (p->connect.client_id.n == 0 && p->version != TD_MQTT_V5 &&
+        (!p->connect.clean_start || p->version == TD_MQTT_V31)) {
+        return TD_MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID; /* MQTT311-3.1.3-8 */
+    }
+    if (p->connect.has_will && !td_topic_valid(p->connect.will_topic)) {
+        return TD_MQTT_REASON_TOPIC_NAME_INVALID;
+    }
+    if (td_store_failed(c->d->parts->store)) {
+        return TD_MQTT_REASON_SERVER_UNAVAILABLE;
+    }
+    return TD_MQTT_REASON_SUCCESS;
+}
+
+static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    uint8_t refusal = connect_refusal(c, p);
+    if (refusal != TD_MQTT_REASON_SUCCESS) {
+        td_mqttd_conn_refuse(c, refusal, NULL, now);
+        return;
+    }
+    struct accept a = {.keep_alive_s = keep_alive_granted(d, p)};
+    td_slice id = p->connect.client_id;
+    if (id.n == 0) {
+        assign_id(d, a.assigned);
+        id = td_slice_of(a.assigned);
+    }
+    struct session *s = a.session = claim(c, p, id, &a.resumed, now);
+    if (s == NULL) {
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "sessions_max is reached", now);
+        return;
+    }
+    td_mqttd_session_expiry_set(s, expiry_granted(d, p));
+    a.expiry_s = td_mqtt_has(&p->props, TD_MQTT_PROP_SESSION_EXPIRY) ? p->props.session_expiry_s
+                                                                     : s->expiry_s;
+    will_set(s, p);
+    s->conn = c;
+    c->session = s;
+    s->ends_at = TD_NEVER;
+    td_mqttd_session_timer_set(s);
+    uint64_t lsn = 0;
+    if (session_durable(s) || s->will.m != NULL || s->recorded) {
+        td_mqttd_keep_session(s, now);
+        lsn = td_store_batch_end(store_of(c), a.resumed ? TD_STORE_1S : TD_STORE_NOW);
+    }
+    connack(c, a.resumed ? 0 : lsn, &a);
+    td_mqtt_accepted(&c->m, a.keep_alive_s, now);
+    td_mqttd_conn_timer_set(c);
+    if (c->answers == NULL) {
+        td_mqttd_conn_opened(c, now);
+    }
+}
+
+/* ---- PUBLISH ---- */
+
+/* Answers a PUBLISH that is not passed on. QoS 0 has no answer: the topic was no topic, so nobody
+ * could have subscribed to it. */
+static void publish_refuse(struct conn *c, const struct td_mqtt_packet *p, uint8_t reason)
+{
+    if (p->qos > 0) {
+        td_mqttd_conn_ack(c, 0, p->qos == 1 ? TD_MQTT_PUBACK : TD_MQTT_PUBREC, p->id, reason);
+    }
+}
+
+static uint8_t publish_refusal(const struct td_mqtt_packet *p)
+{
+    if (!td_topic_valid(p->topic)) {
+        return TD_MQTT_REASON_TOPIC_NAME_INVALID;
+    }
+    if (td_slice_starts(p->topic, TD_STR("$SYS/"))) {
+        return TD_MQTT_REASON_NOT_AUTHORIZED;
+    }
+    return TD_MQTT_REASON_SUCCESS;
+}
+
+/* The id of a QoS 2 message goes into the batch that its publish will end. False: a repeat. */
+static bool qos2_begin(struct session *s, uint16_t id)
+{
+    td_mqttd_session_ids_lend(s);
+    if (td_mqtt_ids_add(&s->ids, id) == TD_EEXIST) {
+        return false;
+    }
+    if (session_durable(s)) {
+        td_mqttd_keep_id(s, id);
+    }
+    return true;
+}
+
+static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    struct session *s = c->session;
+    d->stats.publish_in++;
+    uint8_t refusal = publish_refusal(p);
+    if (refusal != TD_MQTT_REASON_SUCCESS) {
+        publish_refuse(c, p, refusal);
+        return;
+    }
+    if (p->qos == 2 && !qos2_begin(s, p->id)) {
+        td_mqttd_conn_ack(c, s->in_lsn, TD_MQTT_PUBREC, p->id, TD_MQTT_REASON_SUCCESS);
+        return;
+    }
+    struct td_message m = {.topic = p->topic,
+                           .payload = p->payload,
+                           .props = travelling(d, &p->props),
+                           .expires = expiry_at(&p->props, now),
+                           .at = d->parts->sys->wall(d->parts->sys),
+                           .origin = s->number,
+                           .qos = p->qos,
+                           .retain = p->retain};
+    uint64_t lsn = td_publish(d->parts, &m);
+    td_message_done(&m);
+    if (p->qos == 1) {
+        td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBACK, p->id, TD_MQTT_REASON_SUCCESS);
+    } else if (p->qos == 2) {
+        s->in_lsn = lsn;
+        td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBREC, p->id, TD_MQTT_REASON_SUCCESS);
+    }
+}
+
+/* PUBCOMP follows the commit of the id's release, else after a crash the reused id would pass for
+ * a repeat and its message be lost. */
+static void on_pubrel(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    (void)now;
+    struct session *s = c->session;
+    uint64_t lsn = 0;
+    bool known = td_mqtt_ids_remove(&s->ids, p->id);
+    if (known && session_durable(s)) {
+        td_mqttd_keep_id_gone(s, p->id);
+        lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
+    }
+    td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBCOMP, p->id,
+                      known ? TD_MQTT_REASON_SUCCESS : TD_MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
+}
+
+static void on_ack(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    (void)now;
+    td_mqttd_session_acked(c->session, p);
+}
+
+/* ---- SUBSCRIBE, UNSUBSCRIBE ---- */
+
+/* The codes of a SUBACK or UNSUBACK, one a filter, in d->scratch. */
+static void codes_answer(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id)
+{
+    struct td_mqtt_packet answer = {.type = type,
+                                    .version = c->m.version,
+                                    .id = id,
+                                    .list = td_buf_slice(&c->d->scratch),
+                                    .list_count = (uint32_t)c->d->scratch.n};
+    td_mqttd_conn_answer(c, lsn, &answer);
+}
+
+static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, uint32_t id,
+                             bool *existed)
+{
+    struct td_subscribe_options options = {.id = id,
+                                           .qos = f->qos,
+                                           .no_local = f->no_local,
+                                           .retain_as_published = f->retain_as_published,
+                                           .retain_handling = f->retain_handling};
+    enum td_err err = td_hub_subscribe(s->d->parts->hub, &s->sub, f->filter, &options, existed);
+    if (err != TD_OK) {
+        return err == TD_EFULL ? TD_MQTT_REASON_QUOTA_EXCEEDED
+                               : TD_MQTT_REASON_TOPIC_FILTER_INVALID;
+    }
+    if (session_durable(s)) {
+        td_mqttd_keep_subscription(s, f->filter, &options);
+    }
+    return f->qos;
+}
+
+struct retained_to {
+    struct session *session;
+    uint8_t qos;
+    uint32_t id;
+};
+
+static void retained_give(void *ctx, struct td_message *m)
+{
+    const struct retained_to *to = ctx;
+    td_mqttd_session_owe_retained(to->session, m, to->qos, to->id);
+}
+
+/* Retained messages go behind the SUBACK, filter by filter (MQTT-3.3.1-9 to -11). */
+static void retained_owe(struct conn *c, const struct td_mqtt_packet *p, td_slice codes,
+                         const bool *existed, td_mono now)
+{
+    struct td_mqtt_filter f;
+    td_slice rest = p->list, group, inner;
+    for (size_t i = 0; td_mqtt_filter_next(p, &rest, &f); i++) {
+        bool wanted = f.retain_handling == 0 || (f.retain_handling == 1 && !existed[i]);
+        if (codes.p[i] <= 2 && wanted && !td_filter_shared(f.filter, &group, &inner)) {
+            struct retained_to to = {c->session, codes.p[i], p->props.subscription_id};
+            to.id = td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID) ? to.id : 0;
+            td_hub_retained_each(c->d->parts->hub, f.filter, now, retained_give, &to);
+        }
+    }
+}
+
+static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    uint32_t id =
+        td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID) ? p->props.subscription_id : 0;
+    struct td_buf codes;
+    bool *existed = td_alloc(p->list_count * sizeof *existed);
+    td_slice rest = p->list;
+    struct td_mqtt_filter f;
+    td_buf_init(&codes, SIZE_MAX);
+    for (size_t i = 0; td_mqtt_filter_next(p, &rest, &f); i++) {
+        td_assert(td_buf_add_u8(&codes, subscribe_one(c->session, &f, id, &existed[i])) == TD_OK);
+    }
+    uint64_t lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
+    td_buf_clear(&d->scratch);
+    td_assert(td_buf_add(&d->scratch, td_buf_slice(&codes)) == TD_OK);
+    codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
+    retained_owe(c, p, td_buf_slice(&codes), existed, now);
+    td_buf_fini(&codes);
+    free(existed);
+}
+
+static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    (void)now;
+    struct td_mqttd *d = c->d;
+    struct session *s = c->session;
+    td_slice rest = p->list;
+    struct td_mqtt_filter f;
+    td_buf_clear(&d->scratch);
+    while (td_mqtt_filter_next(p, &rest, &f)) {
+        bool existed = td_hub_unsubscribe(d->parts->hub, &s->sub, f.filter) == TD_OK;
+        if (existed && session_durable(s)) {
+            td_mqttd_keep_subscription_gone(s, f.filter);
+        }
+        td_assert(td_buf_add_u8(&d->scratch, existed ? TD_MQTT_REASON_SUCCESS
+                                                     : TD_MQTT_REASON_NO_SUBSCRIPTION_EXISTED) ==
+                  TD_OK);
+    }
+    codes_answer(c, td_store_batch_end(store_of(c), TD_STORE_NOW), TD_MQTT_UNSUBACK, p->id);
+}
+
+/* ---- the rest ---- */
+
+static void on_pingreq(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    (void)now;
+    struct td_mqtt_packet answer = {.type = TD_MQTT_PINGRESP, .version = p->version};
+    td_mqttd_conn_answer(c, 0, &answer);
+}
+
+static void on_disconnect(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct session *s = c->session;
+    if (td_mqtt_has(&p->props, TD_MQTT_PROP_SESSION_EXPIRY)) {
+        uint32_t most = c->d->config.session_expiry_s;
+        td_mqttd_session_expiry_set(s, p->props.session_expiry_s < most ? p->props.session_expiry_s
+                                                                        : most);
+    }
+    c->session = NULL;
+    td_mqttd_session_offline(s, p->reason != TD_MQTT_REASON_SUCCESS, now);
+    td_mqttd_conn_close(c, now);
+}
+
+void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now)
+{
+    static void (*const handlers[16])(struct conn *, const struct td_mqtt_packet *, td_mono) = {
+        [TD_MQTT_CONNECT] = on_connect,     [TD_MQTT_PUBLISH] = on_publish,
+        [TD_MQTT_PUBACK] = on_ack,          [TD_MQTT_PUBREC] = on_ack,
+        [TD_MQTT_PUBREL] = on_pubrel,       [TD_MQTT_PUBCOMP] = on_ack,
+        [TD_MQTT_SUBSCRIBE] = on_subscribe, [TD_MQTT_UNSUBSCRIBE] = on_unsubscribe,
+        [TD_MQTT_PINGREQ] = on_pingreq,     [TD_MQTT_DISCONNECT] = on_disconnect,
+    };
+    if (handlers[packet->type] == NULL || (packet->type != TD_MQTT_CONNECT && c->session == NULL)) {
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_PROTOCOL_ERROR, "MQTT-4.13.1-1", now);
+        return;
+    }
+    handlers[packet->type](c, packet, now);
+}

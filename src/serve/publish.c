@@ -1,0 +1,19 @@
+/* serve: the one way of a message.
+ *
+ *   retain -> match -> deliver (sessions queue, rules decide, the recorder appends a row)
+ *          -> what must not be lost goes into one batch of the store -> the LSN to wait for */
+#include "serve/mqtt/mqttd.h"
+#include "serve/serve.h"
+#include "store/store.h"
+
+uint64_t td_publish(struct td_parts *parts, struct td_message *m)
+{
+    if (td_hub_publish(parts->hub, m)) {
+        td_mqttd_retain_put(parts->mqttd, m);
+    }
+    bool routed = td_mqttd_route(parts->mqttd, m);
+    uint64_t lsn =
+        td_store_batch_end(parts->store, routed || m->qos > 0 ? TD_STORE_NOW : TD_STORE_1S);
+    td_mqttd_routed(parts->mqttd, lsn);
+    return lsn;
+}

@@ -1,0 +1,151 @@
+/* serve: the parts put together. Born from the bottom up (store, hub, then who uses them), dead the
+ * other way round. */
+#include "serve/serve.h"
+
+#include <stdlib.h>
+
+#include "serve/mqtt/mqttd.h"
+#include "store/store.h"
+
+struct td_serve {
+    struct td_parts parts;
+    bool stopping;
+};
+
+void td_serve_config_default(struct td_serve_config *config)
+{
+    *config = (struct td_serve_config){
+        .hub = {.nodes_max = 4000000,
+                .subscriptions_max = 10000,
+                .retained_max = 1000000,
+                .retained_bytes_max = UINT64_C(256) << 20},
+        .mqtt = {.packet_bytes_max = UINT32_C(16) << 20,
+                 .receive_max = 1024,
+                 .alias_max = 64,
+                 .session_expiry_s = 30 * 24 * 3600,
+                 .keepalive_max_s = 0,
+                 .queue_messages_max = 100000,
+                 .queue_bytes_max = UINT64_C(64) << 20,
+                 .write_bytes_max = UINT32_C(1) << 20,
+                 .connections_max = 100000,
+                 .sessions_max = 1000000},
+        .http = {.connections_max = 256,
+                 .live_max = 128,
+                 .body_bytes_max = UINT32_C(1) << 20,
+                 .write_bytes_max = UINT32_C(4) << 20},
+        .version = "0",
+    };
+}
+
+/* ---- birth ---- */
+
+static enum td_err open_store(struct td_serve *s, const struct td_serve_config *config,
+                              struct td_buf *why)
+{
+    struct td_store_config store = {.dir = config->data_dir,
+                                    .segment_bytes = config->store.segment_bytes,
+                                    .segment_count = config->store.segments};
+    return td_store_open(&store, s->parts.sys, &s->parts.store, why);
+}
+
+static enum td_err build(struct td_serve *s, const struct td_serve_config *config,
+                         struct td_buf *why)
+{
+    struct td_parts *p = &s->parts;
+    uint64_t seed;
+    enum td_err err = open_store(s, config, why);
+    if (err != TD_OK) {
+        return err;
+    }
+    p->sys->random(p->sys, &seed, sizeof seed);
+    p->hub = td_hub_new(&config->hub, seed);
+    return td_mqttd_new(p, &config->mqtt, config->mqtt_address, &p->mqttd, why);
+}
+
+/* Frees what build() made, as far as it came. */
+static void demolish(struct td_serve *s)
+{
+    struct td_parts *p = &s->parts;
+    if (p->mqttd != NULL) {
+        td_mqttd_free(p->mqttd);
+    }
+    if (p->hub != NULL) {
+        td_hub_free(p->hub);
+    }
+}
+
+enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *config,
+                         struct td_serve **out, struct td_buf *why)
+{
+    struct td_serve *s = td_alloc(sizeof *s);
+    s->parts = (struct td_parts){.sys = sys, .version = config->version, .started = sys->mono(sys)};
+    enum td_err err = build(s, config, why);
+    if (err != TD_OK) {
+        demolish(s);
+        if (s->parts.store != NULL) {
+            td_store_abandon(s->parts.store);
+        }
+        free(s);
+        return err;
+    }
+    *out = s;
+    return TD_OK;
+}
+
+/* ---- life ---- */
+
+void td_serve_event(struct td_serve *s, const struct td_sys_event *event, td_mono now)
+{
+    (void)s;
+    if (event->stream < 0) {
+        struct td_work *work = event->owner;
+        work->done(work);
+    } else {
+        struct td_owner *owner = event->owner;
+        owner->ready(owner, event, now);
+    }
+}
+
+void td_serve_turn(struct td_serve *s, td_mono now)
+{
+    td_hub_expire(s->parts.hub, now);
+    td_mqttd_turn(s->parts.mqttd, now);
+    td_store_turn(s->parts.store, now);
+}
+
+td_mono td_serve_deadline(const struct td_serve *s)
+{
+    td_mono at = td_mono_min(td_mqttd_deadline(s->parts.mqttd), td_store_deadline(s->parts.store));
+    return td_mono_min(at, td_hub_deadline(s->parts.hub));
+}
+
+void td_serve_addresses(const struct td_serve *s, char mqtt[64], char http[64])
+{
+    td_mqttd_address(s->parts.mqttd, mqtt);
+    http[0] = '\0';
+}
+
+/* ---- death ---- */
+
+bool td_serve_stop(struct td_serve *s, td_mono now)
+{
+    if (!s->stopping) {
+        s->stopping = true;
+        td_mqttd_shutdown(s->parts.mqttd, now);
+    }
+    return td_store_stop(s->parts.store, now);
+}
+
+void td_serve_close(struct td_serve *s)
+{
+    demolish(s);
+    td_store_close(s->parts.store);
+    free(s);
+}
+
+void td_serve_abandon(struct td_serve *s)
+{
+    demolish(s);
+    td_store_abandon(s->parts.store);
+    free(s);
+}
