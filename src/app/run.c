@@ -5,23 +5,97 @@
 
 #include "app/app.h"
 #include "app/cli.h"
+#include "app/config.h"
+#include "app/demo.h"
+#include "app/file.h"
 #include "app/loop.h"
-#include "serve/serve.h"
 
-static const char *const usage = "[OPTION]...";
+enum { FILE_BYTES_MAX = 16 * 1024 * 1024 };
 
-struct options {
-    const char *data, *mqtt, *http;
+struct run {
+    const char *config_file, *data, *mqtt, *http;
     struct td_cli_list rules;
+    bool demo;
+    struct td_config config;
+    struct td_serve_file *files; /* rules of configuration and command line, read */
+    struct td_buf *texts;
+    size_t file_count;
+    struct td_buf why;
 };
 
-static void print_ready(const struct td_serve *serve, const char *data, td_ms ms)
+/* ---- what was asked for ---- */
+
+static enum td_err read_config(struct run *r)
 {
-    char mqtt[64], http[64];
-    td_serve_addresses(serve, mqtt, http);
-    printf("ready mqtt=%s http=%s data=%s ms=%lld\n", mqtt, http, data, (long long)ms);
-    (void)fflush(stdout); /* whoever started us waits for this line */
+    struct td_buf text;
+    if (r->config_file == NULL) {
+        return TD_OK;
+    }
+    td_buf_init(&text, FILE_BYTES_MAX);
+    enum td_err err = td_app_file_read(r->config_file, &text, &r->why);
+    if (err == TD_OK) {
+        err = td_config_read(&r->config, r->config_file, td_buf_slice(&text), &r->why);
+    }
+    td_buf_fini(&text);
+    return err;
 }
+
+static void override(struct run *r)
+{
+    struct td_serve_config *serve = &r->config.serve;
+    serve->data_dir = r->data != NULL ? r->data : serve->data_dir;
+    serve->mqtt_address = r->mqtt != NULL ? r->mqtt : serve->mqtt_address;
+    serve->http_address = r->http != NULL ? r->http : serve->http_address;
+    serve->version = TD_VERSION;
+}
+
+static enum td_err read_rule(struct run *r, const char *path)
+{
+    struct td_buf *text = &r->texts[r->file_count];
+    td_buf_init(text, FILE_BYTES_MAX);
+    enum td_err err = td_app_file_read(path, text, &r->why);
+    r->files[r->file_count++] = (struct td_serve_file){path, td_buf_slice(text)};
+    return err;
+}
+
+static enum td_err read_rules(struct run *r)
+{
+    size_t most = r->config.rules.count + r->rules.count + 1;
+    enum td_err err = TD_OK;
+    r->files = td_alloc(most * sizeof *r->files);
+    r->texts = td_alloc(most * sizeof *r->texts);
+    for (size_t i = 0; i < r->config.rules.count && err == TD_OK; i++) {
+        err = read_rule(r, r->config.rules.at[i]);
+    }
+    for (size_t i = 0; i < r->rules.count && err == TD_OK; i++) {
+        err = read_rule(r, r->rules.at[i]);
+    }
+    if (r->demo) {
+        td_buf_init(&r->texts[r->file_count], 0);
+        r->files[r->file_count++] = (struct td_serve_file){"town.td", td_app_town};
+    }
+    r->config.serve.rules = r->files;
+    r->config.serve.rule_count = r->file_count;
+    return err;
+}
+
+static enum td_err prepare(struct run *r)
+{
+    enum td_err err = read_config(r);
+    if (err == TD_OK) {
+        override(r);
+        err = td_config_check(&r->config, &r->why);
+    }
+    return err == TD_OK ? read_rules(r) : err;
+}
+
+static int complain(const struct run *r)
+{
+    fprintf(stderr, "tandem serve: %.*s\n", (int)r->why.n, (const char *)r->why.p);
+    return TD_CLI_FAILED;
+}
+
+/* ---- the loop ---- */
 
 static void events(struct td_linux *l, struct td_serve *serve)
 {
@@ -39,58 +113,88 @@ static void turn_until_ended(struct td_linux *l, struct td_serve *serve)
         events(l, serve);
         td_serve_turn(serve, sys->mono(sys));
     } while (td_app_loop_wait(l, td_serve_deadline(serve)));
+    td_app_demo_stop();
     while (!td_serve_stop(serve, sys->mono(sys))) {
         td_linux_wait(l, TD_NEVER);
         events(l, serve);
     }
 }
 
-static int serve_with(struct td_linux *l, const struct options *o)
+static void print_ready(const struct run *r, const struct td_serve *serve, td_ms ms)
+{
+    char mqtt[64], http[64];
+    td_serve_addresses(serve, mqtt, http);
+    printf("ready mqtt=%s http=%s data=%s ms=%lld\n", mqtt, http, r->config.serve.data_dir,
+           (long long)ms);
+    (void)fflush(stdout); /* whoever started us waits for this line */
+    if (r->demo) {
+        td_app_demo_start(mqtt);
+        td_app_demo_print(mqtt, http);
+    }
+}
+
+static int serve_over(struct td_linux *l, struct run *r)
 {
     struct td_sys *sys = td_linux_sys(l);
-    struct td_serve_config config;
     struct td_serve *serve;
-    struct td_buf why;
     td_mono begin = sys->mono(sys);
-    td_serve_config_default(&config);
-    config.data_dir = o->data;
-    config.mqtt_address = o->mqtt;
-    config.http_address = o->http;
-    config.version = TD_VERSION;
-    td_buf_init(&why, 64 * 1024);
-    enum td_err err = td_serve_new(sys, &config, &serve, &why);
-    if (err != TD_OK) {
-        fprintf(stderr, "tandem serve: %.*s\n", (int)why.n, (const char *)why.p);
-        td_buf_fini(&why);
-        return TD_CLI_FAILED;
+    if (td_serve_new(sys, &r->config.serve, &serve, &r->why) != TD_OK) {
+        return complain(r);
     }
-    td_buf_fini(&why);
-    print_ready(serve, o->data, (sys->mono(sys) - begin) / TD_NS_PER_MS);
+    print_ready(r, serve, (sys->mono(sys) - begin) / TD_NS_PER_MS);
     turn_until_ended(l, serve);
     td_serve_close(serve);
     return TD_CLI_OK;
 }
 
-int td_app_serve(int argc, char **argv)
+static int run(struct run *r)
 {
-    struct options o = {.data = "data", .mqtt = "127.0.0.1:1883", .http = "127.0.0.1:8080"};
-    const struct td_cli_option rows[] = {
-        {"--data", 'd', TD_CLI_TEXT, &o.data, "DIR", "where everything is kept [data]", 0, 0},
-        {"--mqtt", 0, TD_CLI_TEXT, &o.mqtt, "ADDR:PORT", "MQTT listens here [127.0.0.1:1883]", 0,
-         0},
-        {"--http", 0, TD_CLI_TEXT, &o.http, "ADDR:PORT", "the page and the API [127.0.0.1:8080]", 0,
-         0},
-        {"--rules", 'r', TD_CLI_LIST, &o.rules, "FILE", "rules to run; may be repeated", 0, 0},
-    };
-    int status;
-    if (!td_cli_parse("serve", usage, rows, TD_COUNT(rows), NULL, argc, argv, NULL, &status)) {
-        return status;
+    if (prepare(r) != TD_OK) {
+        return complain(r);
     }
     struct td_linux *l = td_app_loop_new();
     if (l == NULL) {
         return TD_CLI_FAILED;
     }
-    status = serve_with(l, &o);
+    int status = serve_over(l, r);
     td_app_loop_free(l);
+    return status;
+}
+
+static void run_fini(struct run *r)
+{
+    for (size_t i = 0; i < r->file_count; i++) {
+        td_buf_fini(&r->texts[i]);
+    }
+    free(r->files);
+    free(r->texts);
+    td_buf_fini(&r->why);
+    td_config_fini(&r->config);
+}
+
+int td_app_serve(int argc, char **argv)
+{
+    struct run r = {0};
+    struct td_buf more;
+    const struct td_cli_option rows[] = {
+        {"--config", 'c', TD_CLI_TEXT, &r.config_file, "FILE", "settings, TOML (see below)", 0, 0},
+        {"--data", 'd', TD_CLI_TEXT, &r.data, "DIR", "where everything is kept", 0, 0},
+        {"--mqtt", 0, TD_CLI_TEXT, &r.mqtt, "ADDR:PORT", "MQTT listens here", 0, 0},
+        {"--http", 0, TD_CLI_TEXT, &r.http, "ADDR:PORT", "the page and the API", 0, 0},
+        {"--rules", 'r', TD_CLI_LIST, &r.rules, "FILE", "rules to run; may be repeated", 0, 0},
+        {"--demo", 0, TD_CLI_FLAG, &r.demo, NULL, "run the sample town: devices and rules", 0, 0},
+    };
+    int status = TD_CLI_OK;
+    td_config_init(&r.config);
+    td_buf_init(&r.why, 64 * 1024);
+    td_buf_init(&more, 64 * 1024);
+    td_config_help(&more);
+    if (td_buf_add_u8(&more, '\0') == TD_OK &&
+        td_cli_parse("serve", "[OPTION]...", rows, TD_COUNT(rows), (const char *)more.p, argc, argv,
+                     NULL, &status)) {
+        status = run(&r);
+    }
+    td_buf_fini(&more);
+    run_fini(&r);
     return status;
 }
