@@ -305,7 +305,10 @@ static bool connack_event(struct td_mqtt_client *c, struct td_mqtt_client_event 
         td_mqtt_has(&p->props, TD_MQTT_PROP_RETAIN_AVAILABLE) && p->props.retain_available == 0;
     td_mqtt_window_resume(&c->window, c->machine.peer_receive_max);
     c->fresh = false;
-    if (!p->session_present) {
+    /* 3.1 has no word for it: who did not ask for a clean session must believe it was kept. */
+    bool kept =
+        c->machine.version == TD_MQTT_V31 ? !c->options->connect.clean_start : p->session_present;
+    if (!kept) {
         session_begin(c);
     }
     return tell(out, TD_MQTT_EVENT_CONNECTED, 0, p->reason);
