@@ -30,8 +30,8 @@ static struct td_mqtt_slot *slot_at(const struct td_mqtt_window *w, unsigned id)
 
 static void slot_free(struct td_mqtt_window *w, struct td_mqtt_slot *s)
 {
-    if (s->sent && !is_request(s->state) && w->quota < w->quota_max) {
-        w->quota++; /* MQTT-4.9.0-2 */
+    if (s->counts) { /* MQTT-4.9.0-2; not what a PUBREL sent again ends: it took nothing */
+        w->quota++;
     }
     if (!s->sent && !is_request(s->state)) {
         w->unsent--;
@@ -50,7 +50,7 @@ void td_mqtt_window_resume(struct td_mqtt_window *w, uint16_t receive_max)
         if (is_request(s->state)) {
             slot_free(w, s);
         } else if (s->state != TD_MQTT_FREE) {
-            s->sent = false;
+            s->sent = s->counts = false;
             w->unsent++;
         }
     }
@@ -96,7 +96,8 @@ static struct td_mqtt_slot *occupy(struct td_mqtt_window *w, enum td_mqtt_flight
                                    uint64_t body)
 {
     struct td_mqtt_slot *s = slot_at(w, id);
-    *s = (struct td_mqtt_slot){body, w->order++, id, (uint8_t)state, false};
+    *s =
+        (struct td_mqtt_slot){.body = body, .order = w->order++, .id = id, .state = (uint8_t)state};
     w->used++;
     return s;
 }
@@ -112,8 +113,10 @@ enum td_err td_mqtt_window_take(struct td_mqtt_window *w, enum td_mqtt_flight st
         return TD_ENOMEM;
     }
     *id = id_next(w);
-    occupy(w, state, *id, body)->sent = true;
-    w->quota = (uint16_t)(w->quota - is_publish(state));
+    struct td_mqtt_slot *s = occupy(w, state, *id, body);
+    s->sent = true;
+    s->counts = is_publish(state);
+    w->quota = (uint16_t)(w->quota - s->counts);
     return TD_OK;
 }
 
@@ -247,8 +250,9 @@ void td_mqtt_window_sent(struct td_mqtt_window *w, struct td_mqtt_slot *s)
 {
     td_assert(!s->sent);
     s->sent = true;
+    s->counts = is_publish(s->state);
     w->unsent--;
-    w->quota = (uint16_t)(w->quota - is_publish(s->state));
+    w->quota = (uint16_t)(w->quota - s->counts);
 }
 
 struct td_mqtt_slot *td_mqtt_window_resend(struct td_mqtt_window *w)

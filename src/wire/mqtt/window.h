@@ -25,8 +25,9 @@ struct td_mqtt_slot {
     uint64_t body;  /* the caller's: where the message is */
     uint32_t order; /* of sending; wraps */
     uint16_t id;
-    uint8_t state; /* enum td_mqtt_flight */
-    bool sent;     /* on this connection: counts against the peer's receive maximum */
+    uint8_t state;   /* enum td_mqtt_flight */
+    bool sent : 1;   /* on this connection */
+    bool counts : 1; /* its PUBLISH was: it takes from the peer's receive maximum */
 };
 
 enum { TD_MQTT_WINDOW_MAX = 1024, TD_MQTT_WINDOW_FIRST = 4 };

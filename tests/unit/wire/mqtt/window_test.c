@@ -259,6 +259,21 @@ static void ids_come_and_go_as_in_a_bit_set(void **state)
     free(s.slots);
 }
 
+static void a_release_sent_again_gives_back_no_more_than_it_took(void **state)
+{
+    (void)state;
+    struct td_mqtt_window w = opened(2);
+    uint16_t id, old = take(&w, TD_MQTT_QOS2, 10);
+    uint64_t body = 0;
+    assert_int_equal(TD_MQTT_ACK_RELEASE, td_mqtt_window_ack(&w, TD_MQTT_PUBREC, old, 0, &body));
+    td_mqtt_window_resume(&w, 1);
+    assert_int_equal(old, td_mqtt_window_resend(&w)->id); /* the PUBREL */
+    (void)take(&w, TD_MQTT_QOS1, 20);
+    assert_int_equal(TD_MQTT_ACK_DONE, td_mqtt_window_ack(&w, TD_MQTT_PUBCOMP, old, 0, &body));
+    assert_int_equal(TD_EFULL, td_mqtt_window_take(&w, TD_MQTT_QOS1, 30, &id));
+    free(w.slots);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +282,7 @@ int main(void)
         cmocka_unit_test(acknowledgements_of_the_wrong_kind_change_nothing),
         cmocka_unit_test(a_resumed_session_sends_again_in_order_before_anything_new),
         cmocka_unit_test(a_restored_session_continues_where_it_was),
+        cmocka_unit_test(a_release_sent_again_gives_back_no_more_than_it_took),
         cmocka_unit_test(random_use_agrees_with_a_list),
         cmocka_unit_test(held_entries_wait_for_a_connection),
         cmocka_unit_test(ids_come_and_go_as_in_a_bit_set),
