@@ -43,7 +43,7 @@ struct names {
 
 /* node != NULL: path now names it. NULL: path names nothing any more. from: a rename. */
 struct change {
-    char *directory, *path, *from;
+    char *directory, *path, *from, *from_directory; /* the last two: of a rename, else NULL */
     struct node *node;
 };
 
@@ -160,6 +160,7 @@ static void change_free(struct change *c)
     free(c->directory);
     free(c->path);
     free(c->from);
+    free(c->from_directory);
 }
 
 static void change(struct sim_disk *d, const char *path, const char *from, struct node *node)
@@ -168,10 +169,19 @@ static void change(struct sim_disk *d, const char *path, const char *from, struc
         d->change_cap = d->change_cap == 0 ? 16 : d->change_cap * 2;
         d->changes = td_realloc(d->changes, d->change_cap * sizeof *d->changes);
     }
-    struct change c = {directory_of(path), td_strdup(td_slice_of(path)),
-                       from == NULL ? NULL : td_strdup(td_slice_of(from)), node};
+    struct change c = {.directory = directory_of(path),
+                       .path = td_strdup(td_slice_of(path)),
+                       .from = from == NULL ? NULL : td_strdup(td_slice_of(from)),
+                       .from_directory = from == NULL ? NULL : directory_of(from),
+                       .node = node};
     d->changes[d->change_count++] = c;
     names_apply(&d->names, &c);
+}
+
+static bool concerns(const struct change *c, const char *directory)
+{
+    return strcmp(c->directory, directory) == 0 ||
+           (c->from_directory != NULL && strcmp(c->from_directory, directory) == 0);
 }
 
 /* The first `most` changes of a directory reach the platter. */
@@ -180,7 +190,7 @@ static void changes_keep(struct sim_disk *d, const char *directory, size_t most)
     size_t left = 0;
     for (size_t i = 0; i < d->change_count; i++) {
         struct change *c = &d->changes[i];
-        if (strcmp(c->directory, directory) == 0 && most > 0) {
+        if (concerns(c, directory) && most > 0) {
             most--;
             names_apply(&d->kept, c);
             change_free(c);
@@ -358,12 +368,12 @@ static void names_cut(struct sim_disk *d, enum sim_cut how)
         char *directory = td_strdup(td_slice_of(d->changes[0].directory));
         size_t count = 0, left = 0;
         for (size_t i = 0; i < d->change_count; i++) {
-            count += strcmp(d->changes[i].directory, directory) == 0;
+            count += concerns(&d->changes[i], directory);
         }
         count = how == SIM_CUT_KEPT ? count : (size_t)sim_below(d->world, SIM_DISK, count + 1);
         changes_keep(d, directory, count);
         for (size_t i = 0; i < d->change_count; i++) { /* the rest of them is lost */
-            if (strcmp(d->changes[i].directory, directory) == 0) {
+            if (concerns(&d->changes[i], directory)) {
                 change_free(&d->changes[i]);
             } else {
                 d->changes[left++] = d->changes[i];
@@ -641,10 +651,6 @@ static enum td_err sys_rename(struct td_sys *sys, const char *from, const char *
         err = TD_ENOENT;
     }
     if (err == TD_OK) {
-        char *a = directory_of(from), *b = directory_of(to);
-        td_assert(strcmp(a, b) == 0); /* renames across directories are not modelled */
-        free(a);
-        free(b);
         change(d, to, from, n);
     }
     sim_trace(d->world, "rename", (uint64_t)-err, 0, td_slice_of(to));

@@ -2,6 +2,7 @@
 #include "sim/world.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -58,6 +59,9 @@ bool sim_run(struct sim_world *w, td_mono until)
 {
     for (;;) {
         const struct td_timer *t = td_heap_first(&w->heap);
+        if (w->failed) {
+            return false;
+        }
         if (t == NULL || t->at > until) {
             w->now = until;
             return t != NULL;
@@ -87,9 +91,25 @@ void sim_trace(struct sim_world *w, const char *what, uint64_t a, uint64_t b, td
     uint64_t h = td_hash((td_slice){(const uint8_t *)facts, sizeof facts}, w->trace);
     w->trace = td_hash(td_slice_of(what), h);
     if (w->verbose) {
-        (void)printf("%12.6f %-10s %8" PRIu64 " %8" PRIu64 " n=%zu %016" PRIx64 "\n",
+        (void)printf("%12.6f %-10s %8" PRIu64 " %8" PRIu64 " n=%zu %016" PRIx64,
                      (double)w->now / 1e9, what, a, b, bytes.n, w->trace);
+        for (size_t i = 0; i < bytes.n && i < 24; i++) {
+            (void)printf(i == 0 ? "  %02x" : "%02x", bytes.p[i]);
+        }
+        (void)printf("\n");
     }
+}
+
+void sim_fail(struct sim_world *w, const char *format, ...)
+{
+    if (w->failed) {
+        return;
+    }
+    w->failed = true;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(w->failure, sizeof w->failure, format, args);
+    va_end(args);
 }
 
 /* ---- clock, keys ---- */
@@ -141,6 +161,9 @@ static void lane_run(struct sim_lane *lane)
     struct sim_machine *m = lane->machine;
     struct td_work *work = lane->first;
     td_mono cost = 0;
+    if (m->disk != NULL) {
+        (void)sim_disk_time_take(m->disk); /* what the loop itself did does not count here */
+    }
     lane->first = work->next;
     if (lane->first == NULL) {
         lane->end = &lane->first;

@@ -41,6 +41,8 @@ struct sim_world {
     uint32_t machines;           /* made so far */
     bool verbose;                /* print each trace line */
     struct sim_net *net;
+    bool failed;        /* a check has failed: stop, say so */
+    char failure[1024]; /* the first one's words */
 };
 
 struct sim_world *sim_world_new(uint64_t seed);
@@ -62,6 +64,9 @@ bool sim_chance(struct sim_world *w, enum sim_rng from, uint32_t ppm);
 
 /* Adds a fact to the trace. `what` is a static word, bytes may be empty. */
 void sim_trace(struct sim_world *w, const char *what, uint64_t a, uint64_t b, td_slice bytes);
+
+/* A check has failed. Keeps the first message; the run may go on a little. */
+void sim_fail(struct sim_world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- machines ---- */
 
