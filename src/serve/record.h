@@ -14,7 +14,34 @@
 
 struct td_record;
 
-enum td_quality { TD_QUALITY_GOOD, TD_QUALITY_STALE, TD_QUALITY_UNKNOWN };
+struct td_record_limits {
+    uint32_t series_max; /* current values; what comes beyond is stored, but not kept at hand */
+};
+
+struct td_record_stats {
+    uint64_t rows, values;      /* stored */
+    uint64_t binary, oversized; /* payloads that hold no values one could store */
+    uint64_t leaves_dropped;    /* over 64 a message, or a name or text over its bound */
+    uint64_t refused;           /* rows and columns that the store did not take */
+    uint64_t untracked;         /* values over series_max */
+    uint64_t series;            /* current values now */
+};
+
+/* Subscribes to #, takes over what the store knows of the last hour. What it is given outlives it;
+ * free it before the hub. TD_EFULL: the hub takes no more subscriptions. */
+enum td_err td_record_new(struct td_sys *sys, struct td_hub *hub, struct td_store *store,
+                          const struct td_record_limits *limits, struct td_record **out);
+void td_record_free(struct td_record *record);
+/* Forgets and gives the LSN behind the rows of all messages since the last call; 0: there was none.
+ * Whoever publishes asks afterwards, and does not acknowledge before it is durable. */
+uint64_t td_record_take_lsn(struct td_record *record);
+const struct td_record_stats *td_record_stats(const struct td_record *record);
+
+enum td_quality {
+    TD_QUALITY_GOOD,
+    TD_QUALITY_STALE, /* from before the last start, not said again since */
+    TD_QUALITY_UNKNOWN
+};
 
 /* The value that a series has now. */
 struct td_current {
