@@ -1,0 +1,118 @@
+// System: is the hub well, what passes through it. Shows whatever /api/v1/system counts.
+import { useSignal } from '@preact/signals';
+import { api } from '../api';
+import { bytesWords, formatNumber, plain, spanWords, zoneName } from '../format';
+import { feedRate, link, refill } from '../live';
+import { model } from '../model';
+import { Empty, usePoll } from '../ui';
+
+const POLL_MS = 2000;
+
+interface Counter {
+    name: string;
+    value: string | number | boolean | null;
+}
+
+/** Nested objects become dotted names: new counters of the hub show without a new page. */
+function flatten(value: unknown, name: string, out: Counter[]): void {
+    if (typeof value === 'object' && value !== null) {
+        for (const [key, part] of Object.entries(value)) {
+            flatten(part, name ? `${name}.${key}` : key, out);
+        }
+    } else {
+        out.push({ name, value: value as Counter['value'] });
+    }
+}
+
+function words(c: Counter): string {
+    if (typeof c.value !== 'number') {
+        return plain(String(c.value ?? '–'));
+    }
+    if (/uptime_s$|_s$/.test(c.name)) {
+        return spanWords(c.value * 1000);
+    }
+    return /bytes/.test(c.name) ? bytesWords(c.value) : formatNumber(c.value, 1);
+}
+
+interface Sample {
+    atMs: number;
+    counters: Counter[];
+}
+
+function rateOf(c: Counter, now: Sample, before: Sample | undefined): string {
+    const old = before?.counters.find((o) => o.name === c.name)?.value;
+    if (typeof c.value !== 'number' || typeof old !== 'number' || c.value <= old || /uptime|_s$/.test(c.name)) {
+        return '';
+    }
+    return `${formatNumber((c.value - old) / ((now.atMs - before!.atMs) / 1000), 1)}/s`;
+}
+
+function Fact({ label, value }: { label: string; value: string }) {
+    return (
+        <div class="fact">
+            <dt>{label}</dt>
+            <dd>{value}</dd>
+        </div>
+    );
+}
+
+export function System() {
+    const health = useSignal<Record<string, unknown>>({});
+    const trouble = useSignal('');
+    const now = useSignal<Sample | undefined>(undefined);
+    const before = useSignal<Sample | undefined>(undefined);
+    const load = async () => {
+        try {
+            const [h, s] = await Promise.all([api.health(), api.system()]);
+            const counters: Counter[] = [];
+            flatten(s, '', counters);
+            health.value = h;
+            before.value = now.value;
+            now.value = { atMs: performance.now(), counters };
+            trouble.value = '';
+        } catch (e) {
+            trouble.value = (e as Error).message;
+        }
+    };
+    usePoll(() => !model.paused.value && load(), POLL_MS, [refill.value]);
+    if (!now.value) {
+        return <Empty title={trouble.value ? 'The hub cannot be asked' : 'Asking the hub'}>{trouble.value && <p>{trouble.value}</p>}</Empty>;
+    }
+    const well = !trouble.value && health.value.status === 'ok';
+    return (
+        <>
+            <div class="bar">
+                <h1>System</h1>
+                <p class="summary">{well ? 'The hub is well.' : <span class="flag">{trouble.value || plain(String(health.value.reason ?? health.value.status))}</span>}</p>
+            </div>
+            <dl class="facts">
+                <Fact label="Health" value={well ? 'ok' : 'not ok'} />
+                <Fact label="Up for" value={spanWords(Number(health.value.uptime_s ?? 0) * 1000)} />
+                <Fact label="Version" value={plain(String(health.value.version ?? '–'))} />
+                <Fact label="This page" value={link.value === 'live' ? `live, ${feedRate.value} values/s` : 'not connected'} />
+                <Fact label="Times in" value={zoneName()} />
+            </dl>
+            <table class="counters">
+                <thead>
+                    <tr>
+                        <th scope="col">Counter</th>
+                        <th scope="col" class="number">Value</th>
+                        <th scope="col" class="number">Rate</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    {now.value.counters.map((c) => (
+                        <tr key={c.name}>
+                            <th scope="row">{plain(c.name.replaceAll('_', ' ').replaceAll('.', ' · '))}</th>
+                            <td class="number">{words(c)}</td>
+                            <td class="number">{rateOf(c, now.value!, before.value)}</td>
+                        </tr>
+                    ))}
+                </tbody>
+            </table>
+            <p class="hint">
+                For Prometheus: <a href="/metrics">/metrics</a> · for scripts: <a href="/api/v1/system">/api/v1/system</a>
+            </p>
+        </>
+    );
+}
