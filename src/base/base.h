@@ -80,9 +80,14 @@ struct td_map_entry {
     uint64_t hash;
 };
 
+struct td_map_slot {
+    uint32_t index; /* + 1 into entries, 0 = free */
+    uint32_t hash;  /* the low half */
+};
+
 struct td_map {
     struct td_map_entry *entries; /* dense, count of them */
-    uint32_t *slots;              /* index + 1 into entries, 0 = free; slot_count a power of two */
+    struct td_map_slot *slots;    /* slot_count, a power of two */
     size_t count, entry_cap, slot_count;
     uint64_t seed;
 };
