@@ -1,6 +1,7 @@
 /* serve/http: how the hub is. Each counter is a row of metrics.def; /metrics and /api/v1/system are
  * two ways to write the rows. */
 #include "serve/http/inside.h"
+#include "serve/record.h"
 
 enum kind { COUNTER, GAUGE };
 
@@ -8,6 +9,7 @@ enum kind { COUNTER, GAUGE };
 #define SECTIONS(S)                                                                                \
     S(hub, "hub", td_hub_stats(p->hub))                                                            \
     S(store, "store", td_store_stats(p->store))                                                    \
+    S(record, "record", td_record_stats(p->record))                                                \
     S(httpd, "http", &p->httpd->stats)
 
 enum section {
