@@ -98,5 +98,6 @@ TEST crossing {
   AT 1s EXPECT light['main'].ns = 'R' AND light['main'].ew = 'R';
   AT 5s EXPECT light['main'].ns = 'G' AND light['main'].ew = 'R';
   AT 11s EXPECT light['main'].ns = 'Y'; AT 16s EXPECT light['main'].ew = 'G';
-  MUTE light['main']; AT 22s EXPECT light['main'].ew = 'G';
-  AT 30s EXPECT crossing['main'].state = 'ew_g'; };
+  -- a lamp that does not do what it is told: amber, until it has been well again for a while
+  MUTE light['main']; AT 21s EXPECT light['main'].ew = 'G';
+  AT 23s EXPECT crossing['main'].state = 'amber' AND light['main'].ns = 'F'; };

@@ -256,7 +256,7 @@ static void lex_sign(struct td_lang_lexer *lx, struct td_lang_token *t)
     static const struct {
         char a, b;
         enum td_lang_tok kind;
-    } pairs[] = {{'.', '.', TOK_PLUNGE}, {'<', '=', TOK_LE}, {'>', '=', TOK_GE}, {'<', '>', TOK_NE}};
+    } pairs[] = {{'.', '.', TOK_RANGE}, {'<', '=', TOK_LE}, {'>', '=', TOK_GE}, {'<', '>', TOK_NE}};
     uint8_t c = peek(lx, 0);
     for (size_t i = 0; i < TD_COUNT(pairs); i++) {
         if (c == (uint8_t)pairs[i].a && peek(lx, 1) == (uint8_t)pairs[i].b) {
@@ -269,6 +269,13 @@ static void lex_sign(struct td_lang_lexer *lx, struct td_lang_token *t)
         t->kind = TOK_CHAR;
         t->c = (char)c;
         lx->at++;
+        return;
+    }
+    bool lone_m;
+    size_t unit = td_lang_unit_read(rest(lx), &t->unit, &lone_m);
+    if (unit > 0) { /* where no type stands the parser will not like it */
+        t->kind = TOK_UNIT;
+        lx->at += (uint32_t)unit;
         return;
     }
     if (c == '!' && peek(lx, 1) == '=') {

@@ -19,7 +19,8 @@ enum td_lang_tok {
     TOK_TOD,   /* 06:30 */
     TOK_STR,   /* text: without quotes; '' inside stands for ' */
     TOK_PATH,  /* $.a.b[0] */
-    TOK_PLUNGE, /* .. */
+    TOK_UNIT,  /* one that begins with no letter: °C, % */
+    TOK_RANGE, /* .. */
     TOK_LE, TOK_GE, TOK_NE,
     TOK_CHAR,  /* c: ( ) [ ] { } , ; : . = < > + - * / */
     TOK_BAD    /* told to diag already */

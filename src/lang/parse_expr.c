@@ -356,7 +356,7 @@ static struct td_lang_expr *parse_in(struct td_lang_parser *p, struct td_lang_ex
     } else {
         e->op = TD_LANG_OP_BETWEEN;
         e->list = td_lang_parse_sum(p);
-        if (!p->bad && p->tok.kind != TOK_PLUNGE) {
+        if (!p->bad && p->tok.kind != TOK_RANGE) {
             td_lang_expected(p, ".. (IN takes a list in brackets or a range)");
         }
         td_lang_advance(p);
@@ -398,7 +398,7 @@ static bool comparison(const struct td_lang_parser *p, enum td_lang_op *op)
         *op = p->tok.c == '=' ? TD_LANG_OP_EQ : p->tok.c == '<' ? TD_LANG_OP_LT : TD_LANG_OP_GT;
         return p->tok.c == '=' || p->tok.c == '<' || p->tok.c == '>';
     case TOK_END: case TOK_WORD: case TOK_NUM: case TOK_TOD: case TOK_STR: case TOK_PATH:
-    case TOK_PLUNGE: case TOK_BAD:
+    case TOK_UNIT: case TOK_RANGE: case TOK_BAD:
         break;
     }
     return false;

@@ -95,7 +95,7 @@ bool td_lang_parse_range(struct td_lang_parser *p, struct td_lang_field *f)
         return false;
     }
     f->least = td_lang_parse_sum(p);
-    if (p->tok.kind != TOK_PLUNGE) {
+    if (p->tok.kind != TOK_RANGE) {
         td_lang_expected(p, ".. between the ends of the range");
     }
     td_lang_advance(p);

@@ -79,8 +79,8 @@ void td_lang_parse_test(struct td_lang_parser *p, struct td_lang_stmt *s)
         if (step == NULL) {
             return;
         }
-        step->place = p->tok.place;
         parse_when(p, step);
+        step->place = p->tok.place;
         parse_step(p, step);
         step->place = td_lang_from(p, step->place);
         td_lang_append(&s->steps, step);

@@ -110,6 +110,7 @@ struct td_rules_stats {
     uint64_t keys_refused; /* over keys_max */
     uint64_t hops_dropped; /* a message went round 8 times */
     uint64_t breaker_opened;
+    uint64_t outputs_dropped; /* over the bound of a turn: 16 MB */
 };
 
 /* Counted since the rules were loaded; lives as long as r. */
