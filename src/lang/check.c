@@ -1,11 +1,11 @@
 /* lang: types and units. Operands get one unit (a conversion is put into the tree where they
- * differ), a bare literal takes its counterpart's, temperatures on a scale (°C, °F) may be compared,
- * subtracted, and shifted by K, and nothing else. */
+ * differ), a bare literal takes its counterpart's, temperatures on a scale (°C, °F) may be
+ * compared, subtracted, and shifted by K, and nothing else. */
 #include "lang/check.h"
 
 const struct td_lang_type td_lang_type_bool = {.kind = TD_LANG_BOOL};
-const struct td_lang_type td_lang_type_duration = {
-    .kind = TD_LANG_NUM, .unit = {.scale = 1, .dim = {0, 0, 1}}};
+const struct td_lang_type td_lang_type_duration = {.kind = TD_LANG_NUM,
+                                                   .unit = {.scale = 1, .dim = {0, 0, 1}}};
 const struct td_lang_type td_lang_type_plain = {.kind = TD_LANG_NUM, .unit = {.scale = 1}};
 
 /* ---- words ---- */
@@ -98,17 +98,23 @@ static bool convert(struct td_lang_scope *s, struct td_lang_expr **e, double mul
     if (to == NULL) {
         return td_lang_check_says(s, from, "the rule files are too large", NULL);
     }
-    *to = (struct td_lang_expr){.op = TD_LANG_OP_CONVERT, .place = from->place, .a = from,
-                                .num = mul, .add = add, .type = from->type,
-                                .pulse = from->pulse, .state = from->state, .next = from->next};
+    *to = (struct td_lang_expr){.op = TD_LANG_OP_CONVERT,
+                                .place = from->place,
+                                .a = from,
+                                .num = mul,
+                                .add = add,
+                                .type = from->type,
+                                .pulse = from->pulse,
+                                .state = from->state,
+                                .next = from->next};
     from->next = NULL;
     *e = to;
     return true;
 }
 
 /* To another unit of the same dimension, as a difference (without offsets) or as a value. */
-static bool to_unit(struct td_lang_scope *s, struct td_lang_expr **e,
-                    const struct td_lang_unit *to, bool difference)
+static bool to_unit(struct td_lang_scope *s, struct td_lang_expr **e, const struct td_lang_unit *to,
+                    bool difference)
 {
     const struct td_lang_unit from = (*e)->type.unit;
     double add = difference ? 0 : (from.offset - to->offset) / to->scale;
@@ -313,8 +319,7 @@ static bool check_in(struct td_lang_scope *s, struct td_lang_expr *e, struct td_
 {
     e->type = td_lang_type_bool;
     for (struct td_lang_expr **at = &e->list; *at != NULL; at = &(*at)->next) {
-        if (!td_lang_check_expr(s, at, fold) ||
-            !check_pair(s, &e->a, at, e->op == TD_LANG_OP_IN)) {
+        if (!td_lang_check_expr(s, at, fold) || !check_pair(s, &e->a, at, e->op == TD_LANG_OP_IN)) {
             return false;
         }
         inherit(e, *at);
@@ -325,7 +330,8 @@ static bool check_in(struct td_lang_scope *s, struct td_lang_expr *e, struct td_
 bool td_lang_check_cell(struct td_lang_scope *s, struct td_lang_expr *e, struct td_lang_expr *fold)
 {
     if (fold != NULL) {
-        td_lang_error(s->diag, e->place, "this needs a memory for each key, which %s(..) has not yet",
+        td_lang_error(s->diag, e->place,
+                      "this needs a memory for each key, which %s(..) has not yet",
                       td_lang_func_name(fold->func));
         td_lang_try(s->diag, "put it outside: ANY(x) FOR 5m, or in a statement PER that key");
         return false;
@@ -350,9 +356,9 @@ static bool check_edge(struct td_lang_scope *s, struct td_lang_expr *e, struct t
         struct td_lang_type step = e->a->type;
         step.unit.offset = 0;
         if (!td_lang_check_numeric(e->a) || !td_lang_check_want(s, &e->b, &step, "the step")) {
-            return td_lang_check_numeric(e->a) ? false
-                                               : mismatch(s, e->a, &td_lang_type_plain,
-                                                          "what changes BY a step");
+            return td_lang_check_numeric(e->a)
+                       ? false
+                       : mismatch(s, e->a, &td_lang_type_plain, "what changes BY a step");
         }
     }
     e->type = td_lang_type_bool;
@@ -497,7 +503,8 @@ static bool refers(const struct td_lang_expr *e)
     if (e == NULL) {
         return false;
     }
-    bool found = e->bind != TD_LANG_BIND_NONE || e->state || e->pulse || refers(e->a) || refers(e->b);
+    bool found =
+        e->bind != TD_LANG_BIND_NONE || e->state || e->pulse || refers(e->a) || refers(e->b);
     for (const struct td_lang_expr *x = e->list; x != NULL && !found; x = x->next) {
         found = refers(x);
     }
@@ -518,8 +525,7 @@ bool td_lang_constant(struct td_lang_scope *scope, struct td_lang_expr *e,
         td_lang_why(scope->diag, "it is fixed when the file is loaded");
         return false;
     }
-    if (td_lang_compile(scope->arena, e, &code) != TD_OK ||
-        td_lang_verify(&code, &none) != TD_OK) {
+    if (td_lang_compile(scope->arena, e, &code) != TD_OK || td_lang_verify(&code, &none) != TD_OK) {
         return td_lang_check_says(scope, e, "the expression is too large", NULL);
     }
     *out = td_lang_run(&code, &env);

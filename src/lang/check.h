@@ -13,7 +13,8 @@ bool td_lang_check_want(struct td_lang_scope *s, struct td_lang_expr **e,
 /* Brings two checked numbers to one unit (that of *a, or of the one that has one). */
 bool td_lang_check_unify(struct td_lang_scope *s, struct td_lang_expr **a, struct td_lang_expr **b,
                          const char *what);
-bool td_lang_check_call(struct td_lang_scope *s, struct td_lang_expr **e, struct td_lang_expr *fold);
+bool td_lang_check_call(struct td_lang_scope *s, struct td_lang_expr **e,
+                        struct td_lang_expr *fold);
 bool td_lang_check_window(struct td_lang_scope *s, struct td_lang_expr *e,
                           struct td_lang_expr *fold);
 /* Gives e a memory; not inside a fold. */

@@ -60,7 +60,8 @@ static bool check_last(struct td_lang_scope *s, struct td_lang_expr *e, struct t
     e->type = e->list->type;
     e->type.counter = false;
     if (e->type.kind == TD_LANG_TEXT) {
-        return td_lang_check_says(s, e, "LAST of a TEXT is not built yet", "COALESCE works with TEXT");
+        return td_lang_check_says(s, e, "LAST of a TEXT is not built yet",
+                                  "COALESCE works with TEXT");
     }
     return td_lang_check_cell(s, e, fold);
 }
@@ -97,8 +98,7 @@ static bool check_own(struct td_lang_scope *s, struct td_lang_expr *e, struct td
         return td_lang_check_want(s, &e->list, &td_lang_type_bool, "the first value of IF") &&
                check_same(s, e, &e->list->next);
     default:
-        return td_lang_check_says(s, e, "RATE needs a time to look back",
-                                  "write RATE(x OVER 10m)");
+        return td_lang_check_says(s, e, "RATE needs a time to look back", "write RATE(x OVER 10m)");
     }
 }
 
@@ -117,7 +117,8 @@ static bool check_function(struct td_lang_scope *s, struct td_lang_expr *e,
 {
     switch (laws[e->func]) {
     case LAW_SAME:
-        return (e->func == TD_LANG_FUNC_COALESCE || numbers_only(s, e)) && check_same(s, e, &e->list);
+        return (e->func == TD_LANG_FUNC_COALESCE || numbers_only(s, e)) &&
+               check_same(s, e, &e->list);
     case LAW_FIRST:
         e->type = e->list->type;
         e->type.counter = false;
@@ -135,8 +136,7 @@ static bool check_function(struct td_lang_scope *s, struct td_lang_expr *e,
 
 static bool folds(const struct td_lang_expr *e)
 {
-    return e->func >= TD_LANG_FUNC_ANY && e->func != TD_LANG_FUNC_RATE &&
-           e->list->next == NULL;
+    return e->func >= TD_LANG_FUNC_ANY && e->func != TD_LANG_FUNC_RATE && e->list->next == NULL;
 }
 
 static bool check_fold(struct td_lang_scope *s, struct td_lang_expr *e, struct td_lang_expr *fold)

@@ -83,7 +83,7 @@ static void emit_logic(struct emitter *em, const struct td_lang_expr *e)
     uint32_t jump = 0;
     emit(em, e->a);
     if (!e->b->state) {
-        jump = put(em, and ? INS_JUMP_FALSE : INS_JUMP_TRUE, 0, 0, 0);
+        jump = put(em, and? INS_JUMP_FALSE : INS_JUMP_TRUE, 0, 0, 0);
     }
     emit(em, e->b);
     put(em, INS_BINARY, e->op, 0, 0);

@@ -88,8 +88,8 @@ struct td_lang_words { /* of an ENUM, in the order written */
 
 struct td_lang_type {
     enum td_lang_kind kind;
-    bool bare;    /* NUM: a literal without a unit, takes its counterpart's */
-    bool counter; /* NUM: only grows, a fall is a reset */
+    bool bare;                         /* NUM: a literal without a unit, takes its counterpart's */
+    bool counter;                      /* NUM: only grows, a fall is a reset */
     struct td_lang_unit unit;          /* NUM */
     const struct td_lang_words *words; /* TEXT: one of these; NULL: any */
 };
@@ -97,17 +97,37 @@ struct td_lang_type {
 /* ---- the tree (parse*.c); all of it lives in one arena ---- */
 
 enum td_lang_op {
-    TD_LANG_OP_NUM, TD_LANG_OP_TEXT, TD_LANG_OP_TRUE, TD_LANG_OP_FALSE, TD_LANG_OP_UNKNOWN,
-    TD_LANG_OP_ELAPSED, TD_LANG_OP_REF, TD_LANG_OP_PATH, TD_LANG_OP_NEG, TD_LANG_OP_NOT,
-    TD_LANG_OP_ADD, TD_LANG_OP_SUB, TD_LANG_OP_MUL, TD_LANG_OP_DIV, TD_LANG_OP_EQ, TD_LANG_OP_NE,
-    TD_LANG_OP_LT, TD_LANG_OP_LE, TD_LANG_OP_GT, TD_LANG_OP_GE, TD_LANG_OP_AND, TD_LANG_OP_OR,
+    TD_LANG_OP_NUM,
+    TD_LANG_OP_TEXT,
+    TD_LANG_OP_TRUE,
+    TD_LANG_OP_FALSE,
+    TD_LANG_OP_UNKNOWN,
+    TD_LANG_OP_ELAPSED,
+    TD_LANG_OP_REF,
+    TD_LANG_OP_PATH,
+    TD_LANG_OP_NEG,
+    TD_LANG_OP_NOT,
+    TD_LANG_OP_ADD,
+    TD_LANG_OP_SUB,
+    TD_LANG_OP_MUL,
+    TD_LANG_OP_DIV,
+    TD_LANG_OP_EQ,
+    TD_LANG_OP_NE,
+    TD_LANG_OP_LT,
+    TD_LANG_OP_LE,
+    TD_LANG_OP_GT,
+    TD_LANG_OP_GE,
+    TD_LANG_OP_AND,
+    TD_LANG_OP_OR,
     TD_LANG_OP_IN,      /* a in list */
     TD_LANG_OP_BETWEEN, /* a in list[0]..list[1] */
     TD_LANG_OP_IS,      /* a IS quality */
     TD_LANG_OP_SILENT,  /* a (a stream) SILENT b */
     TD_LANG_OP_ARRIVES, /* a (a stream) */
     TD_LANG_OP_FOR,     /* a FOR b */
-    TD_LANG_OP_RISES, TD_LANG_OP_FALLS, TD_LANG_OP_CHANGES, /* a, BY b */
+    TD_LANG_OP_RISES,
+    TD_LANG_OP_FALLS,
+    TD_LANG_OP_CHANGES, /* a, BY b */
     TD_LANG_OP_CALL,    /* func(list) */
     TD_LANG_OP_FOLD,    /* func(a) over the rows of a group */
     TD_LANG_OP_WINDOW,  /* func(a) over b */
@@ -135,21 +155,21 @@ struct td_lang_expr {
     struct td_lang_place place;
     struct td_lang_expr *a, *b, *list; /* list: arguments, linked by next */
     struct td_lang_expr *next;
-    struct td_lang_expr *keys;         /* REF: picked keys, in brackets */
-    td_slice text;                     /* TEXT value; REF, CALL name; PATH; a picked key's label */
-    td_slice field;                    /* REF: behind the dot */
+    struct td_lang_expr *keys; /* REF: picked keys, in brackets */
+    td_slice text;             /* TEXT value; REF, CALL name; PATH; a picked key's label */
+    td_slice field;            /* REF: behind the dot */
     double num, add;
-    struct td_lang_unit unit;          /* NUM */
-    bool has_unit, negate;             /* IS NOT, NOT IN */
-    uint8_t quality;                   /* IS: enum td_lang_quality */
+    struct td_lang_unit unit; /* NUM */
+    bool has_unit, negate;    /* IS NOT, NOT IN */
+    uint8_t quality;          /* IS: enum td_lang_quality */
     enum td_lang_func func;
     /* filled by the checker: */
     struct td_lang_type type;
     enum td_lang_bind bind;
-    uint16_t input, slot;              /* FOLD: input is the group */
-    uint16_t cell;                     /* of an operator with a memory */
-    bool pulse;                        /* TRUE only in the turn of an event */
-    bool state;                        /* has a memory, must be evaluated each time */
+    uint16_t input, slot; /* FOLD: input is the group */
+    uint16_t cell;        /* of an operator with a memory */
+    bool pulse;           /* TRUE only in the turn of an event */
+    bool state;           /* has a memory, must be evaluated each time */
 };
 
 struct td_lang_name {
@@ -159,9 +179,16 @@ struct td_lang_name {
 };
 
 enum td_lang_field_type {
-    TD_LANG_FIELD_ANY, TD_LANG_FIELD_BOOL, TD_LANG_FIELD_INT, TD_LANG_FIELD_FLOAT,
-    TD_LANG_FIELD_TEXT, TD_LANG_FIELD_TIME, TD_LANG_FIELD_DURATION, TD_LANG_FIELD_COUNTER,
-    TD_LANG_FIELD_ENUM, TD_LANG_FIELD_UNIT
+    TD_LANG_FIELD_ANY,
+    TD_LANG_FIELD_BOOL,
+    TD_LANG_FIELD_INT,
+    TD_LANG_FIELD_FLOAT,
+    TD_LANG_FIELD_TEXT,
+    TD_LANG_FIELD_TIME,
+    TD_LANG_FIELD_DURATION,
+    TD_LANG_FIELD_COUNTER,
+    TD_LANG_FIELD_ENUM,
+    TD_LANG_FIELD_UNIT
 };
 
 struct td_lang_field {
@@ -171,10 +198,10 @@ struct td_lang_field {
     enum td_lang_field_type type;
     struct td_lang_unit unit, payload_unit; /* UNIT, TIME, DURATION: what is kept, what is sent */
     struct td_lang_words *words;
-    td_slice path;                       /* "$.a.b[0]"; n 0: $.<name> */
+    td_slice path;                                           /* "$.a.b[0]"; n 0: $.<name> */
     struct td_lang_expr *least, *most, *fallback, *failsafe; /* RANGE, DEFAULT, FAILSAFE */
     struct td_lang_expr *min_on, *min_off, *min_hold;
-    struct td_lang_expr *max_per;        /* MAX max_count / max_per */
+    struct td_lang_expr *max_per; /* MAX max_count / max_per */
     double max_count;
 };
 
@@ -200,10 +227,10 @@ struct td_lang_act {
     struct td_lang_act *next;
     enum td_lang_act_kind kind;
     struct td_lang_place place;
-    struct td_lang_assign *assigns;   /* HOLD */
-    struct td_lang_expr *term;        /* HOLD .. FOR */
-    unsigned priority;                /* 0: the statement's */
-    td_slice topic;                   /* SEND */
+    struct td_lang_assign *assigns; /* HOLD */
+    struct td_lang_expr *term;      /* HOLD .. FOR */
+    unsigned priority;              /* 0: the statement's */
+    td_slice topic;                 /* SEND */
     struct td_lang_place topic_place;
     struct td_lang_expr *value;
     struct td_lang_object *object;
@@ -246,7 +273,10 @@ struct td_lang_item { /* SELECT value AS name */
 };
 
 enum td_lang_step_kind {
-    TD_LANG_STEP_ASSIGN, TD_LANG_STEP_EXPECT, TD_LANG_STEP_SENT, TD_LANG_STEP_RESTART,
+    TD_LANG_STEP_ASSIGN,
+    TD_LANG_STEP_EXPECT,
+    TD_LANG_STEP_SENT,
+    TD_LANG_STEP_RESTART,
     TD_LANG_STEP_MUTE
 };
 
@@ -254,18 +284,26 @@ struct td_lang_step {
     struct td_lang_step *next;
     enum td_lang_step_kind kind;
     struct td_lang_place place;
-    struct td_lang_expr *from, *to, *every; /* AT from; FROM from TO to EVERY every; NULL: as before */
+    struct td_lang_expr *from, *to,
+        *every; /* AT from; FROM from TO to EVERY every; NULL: as before */
     struct td_lang_assign *assign;
     struct td_lang_expr *expect; /* EXPECT; RESTART AFTER; MUTE's reference */
     td_slice topic;              /* SENT */
     struct td_lang_object *object;
     bool is_object, negate;
-    int64_t count;               /* SENT: exactly; -1: at least one */
+    int64_t count; /* SENT: exactly; -1: at least one */
 };
 
 enum td_lang_stmt_kind {
-    TD_LANG_STREAM, TD_LANG_PARAM, TD_LANG_ACTUATOR, TD_LANG_RULE, TD_LANG_ALARM, TD_LANG_MACHINE,
-    TD_LANG_CREATE, TD_LANG_INTERLOCK, TD_LANG_TEST
+    TD_LANG_STREAM,
+    TD_LANG_PARAM,
+    TD_LANG_ACTUATOR,
+    TD_LANG_RULE,
+    TD_LANG_ALARM,
+    TD_LANG_MACHINE,
+    TD_LANG_CREATE,
+    TD_LANG_INTERLOCK,
+    TD_LANG_TEST
 };
 
 enum td_lang_gap { TD_LANG_GAP_UNKNOWN, TD_LANG_GAP_HOLD, TD_LANG_GAP_RESET };
@@ -275,18 +313,18 @@ struct td_lang_stmt {
     struct td_lang_stmt *next;
     enum td_lang_stmt_kind kind;
     struct td_lang_name name;
-    struct td_lang_place place;  /* from the keyword to the semicolon */
-    uint64_t hash;               /* of its tokens: the same for the same meaning */
+    struct td_lang_place place; /* from the keyword to the semicolon */
+    uint64_t hash;              /* of its tokens: the same for the same meaning */
     struct td_lang_name *per;
     unsigned priority;
     enum td_lang_gap gap;
-    td_slice topic;              /* STREAM, CREATE: filter; ACTUATOR: where commands go */
+    td_slice topic; /* STREAM, CREATE: filter; ACTUATOR: where commands go */
     struct td_lang_place topic_place;
     struct td_lang_field *fields;
-    bool table;                  /* STREAM FROM TABLE */
+    bool table; /* STREAM FROM TABLE */
     struct td_lang_expr *stale, *lease;
     td_slice time_path;
-    double time_scale;           /* seconds a unit of TIME */
+    double time_scale; /* seconds a unit of TIME */
     td_slice confirm;
     struct td_lang_place confirm_place;
     struct td_lang_expr *confirm_within;
@@ -299,16 +337,16 @@ struct td_lang_stmt {
     double max_count;
     struct td_lang_act *acts, *on_raise, *on_clear, *while_active;
     unsigned severity;
-    td_slice text;               /* ALARM TEXT */
+    td_slice text; /* ALARM TEXT */
     struct td_lang_state *states;
     struct td_lang_go *always;
     struct td_lang_invariant *invariants;
-    struct td_lang_item *items;  /* CREATE; none: SELECT * */
+    struct td_lang_item *items; /* CREATE; none: SELECT * */
     struct td_lang_name alias;
     struct td_lang_expr *where;
     td_slice into;
     struct td_lang_place into_place;
-    struct td_lang_step *steps;  /* TEST */
+    struct td_lang_step *steps; /* TEST */
 };
 
 /* Appends the statements of source number `file` of diag to *list. Errors go to diag; parsing goes
@@ -368,9 +406,9 @@ struct td_lang_slot {
 
 struct td_lang_row {
     struct td_lang_slot *slots;
-    uint64_t turn;     /* in which the last message arrived; 0: none, or an old retained one */
-    td_mono at;        /* when it arrived */
-    td_mono stale_at;  /* STALE when now is beyond it; TD_NEVER */
+    uint64_t turn;    /* in which the last message arrived; 0: none, or an old retained one */
+    td_mono at;       /* when it arrived */
+    td_mono stale_at; /* STALE when now is beyond it; TD_NEVER */
     bool seen;
 };
 
@@ -381,10 +419,10 @@ struct td_lang_group {
 
 /* The memory of one operator. */
 struct td_lang_cell {
-    uint8_t state;   /* FOR: 0 idle, 1 counting; HYST: 0 off, 1 on; others: have a value */
-    uint8_t kind;    /* of the remembered value */
-    td_mono since;   /* FOR */
-    double num;      /* the remembered value, a BOOL as 0 or 1 */
+    uint8_t state; /* FOR: 0 idle, 1 counting; HYST: 0 off, 1 on; others: have a value */
+    uint8_t kind;  /* of the remembered value */
+    td_mono since; /* FOR */
+    double num;    /* the remembered value, a BOOL as 0 or 1 */
     struct td_lang_window *window;
 };
 
@@ -421,10 +459,10 @@ struct td_lang_span { /* a window's cell and how long it looks back */
 };
 
 enum {
-    TD_LANG_DEPTH_MAX = 60,    /* nesting of an expression */
+    TD_LANG_DEPTH_MAX = 60, /* nesting of an expression */
     TD_LANG_STACK_MAX = 128,
-    TD_LANG_CELLS_MAX = 1024,  /* of a statement */
-    TD_LANG_SPANS_MAX = 64,    /* windows of a statement */
+    TD_LANG_CELLS_MAX = 1024, /* of a statement */
+    TD_LANG_SPANS_MAX = 64,   /* windows of a statement */
     TD_LANG_FOLD_ROWS_MAX = 100000
 };
 
@@ -450,8 +488,7 @@ bool td_lang_check(struct td_lang_scope *scope, struct td_lang_expr **e,
                    const struct td_lang_type *want, const char *what);
 /* A literal expression (RANGE, dur, ..) to its number in `unit`; false: told to diag. */
 bool td_lang_constant(struct td_lang_scope *scope, struct td_lang_expr *e,
-                      const struct td_lang_type *want, const char *what,
-                      struct td_lang_value *out);
+                      const struct td_lang_type *want, const char *what, struct td_lang_value *out);
 void td_lang_type_name(const struct td_lang_type *t, struct td_buf *out);
 struct td_lang_type td_lang_type_of_field(const struct td_lang_field *f);
 
@@ -469,12 +506,12 @@ struct td_lang_env {
     struct td_lang_value *locals;
     struct td_lang_cell *cells;
     td_mono now;
-    td_mono elapsed;         /* ELAPSED, ns */
-    uint64_t turn;           /* of this evaluation: a row with the same turn has just arrived */
+    td_mono elapsed; /* ELAPSED, ns */
+    uint64_t turn;   /* of this evaluation: a row with the same turn has just arrived */
     enum td_lang_gap gap;
     /* out: */
-    td_mono deadline;        /* lowered to when the value may change by time alone */
-    bool changed;            /* a memory that must survive a crash has changed */
+    td_mono deadline; /* lowered to when the value may change by time alone */
+    bool changed;     /* a memory that must survive a crash has changed */
 };
 
 /* Runs a verified program. */

@@ -21,9 +21,11 @@ enum td_lang_tok {
     TOK_PATH,  /* $.a.b[0] */
     TOK_UNIT,  /* one that begins with no letter: °C, % */
     TOK_RANGE, /* .. */
-    TOK_LE, TOK_GE, TOK_NE,
-    TOK_CHAR,  /* c: ( ) [ ] { } , ; : . = < > + - * / */
-    TOK_BAD    /* told to diag already */
+    TOK_LE,
+    TOK_GE,
+    TOK_NE,
+    TOK_CHAR, /* c: ( ) [ ] { } , ; : . = < > + - * / */
+    TOK_BAD   /* told to diag already */
 };
 
 struct td_lang_token {
@@ -43,6 +45,7 @@ struct td_lang_lexer {
     uint32_t file, at;
 };
 
+/* The next token; errors are told to diag and give TOK_BAD. Behind the last one: TOK_END. */
 void td_lang_lex(struct td_lang_lexer *lx, struct td_lang_token *out);
 const char *td_lang_kw_name(enum td_lang_kw kw);
 

@@ -392,8 +392,9 @@ static void parse_rule(struct td_lang_parser *p, struct td_lang_stmt *s)
     }
     while (!p->bad && !td_lang_at_char(p, ';')) {
         if (!parse_rule_clause(p, s)) {
-            td_lang_expected(p, "a clause of RULE (LET, WHEN, WHILE, EVERY, UNLESS, ONCE UNTIL, MAX, "
-                                "HOLD, SEND, EXPECT) or ;");
+            td_lang_expected(p,
+                             "a clause of RULE (LET, WHEN, WHILE, EVERY, UNLESS, ONCE UNTIL, MAX, "
+                             "HOLD, SEND, EXPECT) or ;");
         }
     }
 }
@@ -636,10 +637,10 @@ static void parse_end(struct td_lang_parser *p)
 enum td_err td_lang_parse(struct td_arena *arena, struct td_lang_diag *diag, uint32_t file,
                           struct td_lang_stmt **list)
 {
-    struct td_lang_parser p = {.arena = arena,
-                               .diag = diag,
-                               .lexer = {.diag = diag, .text = diag->sources[file].text,
-                                         .file = file}};
+    struct td_lang_parser p = {
+        .arena = arena,
+        .diag = diag,
+        .lexer = {.diag = diag, .text = diag->sources[file].text, .file = file}};
     struct td_lang_stmt **tail = list;
     td_lang_lex(&p.lexer, &p.tok);
     td_lang_lex(&p.lexer, &p.ahead);

@@ -44,6 +44,7 @@ td_slice td_lang_want_string(struct td_lang_parser *p, const char *what,
 bool td_lang_want_nat(struct td_lang_parser *p, const char *what, unsigned most, unsigned *out);
 struct td_lang_place td_lang_from(const struct td_lang_parser *p, struct td_lang_place first);
 
+/* parse_expr.c, parse_act.c. */
 struct td_lang_expr *td_lang_parse_expr(struct td_lang_parser *p);
 struct td_lang_expr *td_lang_parse_sum(struct td_lang_parser *p);
 struct td_lang_expr *td_lang_parse_ref(struct td_lang_parser *p);

@@ -110,7 +110,8 @@ static void parse_send(struct td_lang_parser *p, struct td_lang_act *act)
     while (!p->bad && parse_send_option(p, act)) {
     }
     if (act->idempotent && !act->is_object) {
-        td_lang_parse_error(p, act->topic_place, "IDEMPOTENT adds a member \"id\", so it needs an object",
+        td_lang_parse_error(p, act->topic_place,
+                            "IDEMPOTENT adds a member \"id\", so it needs an object",
                             "write SEND 'topic' {value: ..} IDEMPOTENT");
     }
 }
@@ -139,7 +140,8 @@ bool td_lang_parse_act(struct td_lang_parser *p, struct td_lang_act **list)
     };
     struct td_lang_place at = p->tok.place;
     if (td_lang_at(p, KW_LIMIT)) {
-        td_lang_not_yet(p, "LIMIT", "give the actuator's field a RANGE, or HOLD at a stronger PRIORITY");
+        td_lang_not_yet(p, "LIMIT",
+                        "give the actuator's field a RANGE, or HOLD at a stronger PRIORITY");
     }
     for (size_t i = 0; i < TD_COUNT(acts); i++) {
         if (td_lang_take(p, acts[i].kw)) {

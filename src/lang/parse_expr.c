@@ -1,6 +1,6 @@
 /* lang: expressions. One function a level of precedence, weakest first:
  *
- *   OR   AND   {NOT} .. FOR RISES FALLS CHANGES   = <> < <= > >= IN IS SILENT ARRIVES   + -   * /   - */
+ *   OR  AND  NOT .. FOR RISES FALLS CHANGES  = <> < <= > >= IN IS SILENT ARRIVES  + -  * /  - */
 #include "lang/parse.h"
 
 struct td_lang_expr *td_lang_expr_new(struct td_lang_parser *p, enum td_lang_op op,
@@ -89,8 +89,9 @@ static struct td_lang_expr *parse_ref_from(struct td_lang_parser *p, struct td_l
     for (;;) {
         if (td_lang_take_char(p, '.')) {
             if (e->field.n > 0) {
-                td_lang_parse_error(p, p->last, "a field has no fields of its own",
-                                    "a value in a nested object is declared by a path: x FLOAT = $.a.b");
+                td_lang_parse_error(
+                    p, p->last, "a field has no fields of its own",
+                    "a value in a nested object is declared by a path: x FLOAT = $.a.b");
             }
             e->field = td_lang_want_word(p, "a field's name").name;
         } else if (td_lang_take_char(p, '[')) {
@@ -174,7 +175,8 @@ static void parse_args(struct td_lang_parser *p, struct td_lang_expr *e)
     size_t count = 0;
     struct td_lang_expr **at = &e->list;
     if (td_lang_at_char(p, '*')) {
-        td_lang_parse_error(p, p->tok.place, "* has no meaning here", "name a stream: COUNT(window)");
+        td_lang_parse_error(p, p->tok.place, "* has no meaning here",
+                            "name a stream: COUNT(window)");
     }
     while (!p->bad && !td_lang_at_char(p, ')') && !td_lang_at(p, KW_OVER)) {
         *at = td_lang_parse_expr(p);
@@ -391,14 +393,27 @@ static struct td_lang_expr *parse_is(struct td_lang_parser *p, struct td_lang_ex
 static bool comparison(const struct td_lang_parser *p, enum td_lang_op *op)
 {
     switch (p->tok.kind) {
-    case TOK_LE: *op = TD_LANG_OP_LE; return true;
-    case TOK_GE: *op = TD_LANG_OP_GE; return true;
-    case TOK_NE: *op = TD_LANG_OP_NE; return true;
+    case TOK_LE:
+        *op = TD_LANG_OP_LE;
+        return true;
+    case TOK_GE:
+        *op = TD_LANG_OP_GE;
+        return true;
+    case TOK_NE:
+        *op = TD_LANG_OP_NE;
+        return true;
     case TOK_CHAR:
         *op = p->tok.c == '=' ? TD_LANG_OP_EQ : p->tok.c == '<' ? TD_LANG_OP_LT : TD_LANG_OP_GT;
         return p->tok.c == '=' || p->tok.c == '<' || p->tok.c == '>';
-    case TOK_END: case TOK_WORD: case TOK_NUM: case TOK_TOD: case TOK_STR: case TOK_PATH:
-    case TOK_UNIT: case TOK_RANGE: case TOK_BAD:
+    case TOK_END:
+    case TOK_WORD:
+    case TOK_NUM:
+    case TOK_TOD:
+    case TOK_STR:
+    case TOK_PATH:
+    case TOK_UNIT:
+    case TOK_RANGE:
+    case TOK_BAD:
         break;
     }
     return false;

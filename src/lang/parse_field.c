@@ -5,10 +5,10 @@ static const struct {
     enum td_lang_kw kw;
     enum td_lang_field_type type;
 } types[] = {
-    {KW_BOOL, TD_LANG_FIELD_BOOL},         {KW_INT, TD_LANG_FIELD_INT},
-    {KW_FLOAT, TD_LANG_FIELD_FLOAT},       {KW_TEXT, TD_LANG_FIELD_TEXT},
-    {KW_TIME, TD_LANG_FIELD_TIME},         {KW_DURATION, TD_LANG_FIELD_DURATION},
-    {KW_COUNTER, TD_LANG_FIELD_COUNTER},   {KW_ENUM, TD_LANG_FIELD_ENUM},
+    {KW_BOOL, TD_LANG_FIELD_BOOL},       {KW_INT, TD_LANG_FIELD_INT},
+    {KW_FLOAT, TD_LANG_FIELD_FLOAT},     {KW_TEXT, TD_LANG_FIELD_TEXT},
+    {KW_TIME, TD_LANG_FIELD_TIME},       {KW_DURATION, TD_LANG_FIELD_DURATION},
+    {KW_COUNTER, TD_LANG_FIELD_COUNTER}, {KW_ENUM, TD_LANG_FIELD_ENUM},
 };
 
 /* The lexer does not know where a type stands, so a unit is read again from the text. */
@@ -22,8 +22,9 @@ struct td_lang_unit td_lang_want_unit(struct td_lang_parser *p)
         return unit;
     }
     if (n == 0) {
-        td_lang_expected(p, "a type (BOOL, INT, FLOAT, TEXT, TIME, DURATION, COUNTER, ENUM) or a unit "
-                            "like °C, %, kWh, l/min");
+        td_lang_expected(p,
+                         "a type (BOOL, INT, FLOAT, TEXT, TIME, DURATION, COUNTER, ENUM) or a unit "
+                         "like °C, %, kWh, l/min");
         return unit;
     }
     p->lexer.at = p->tok.place.at + (uint32_t)n;
@@ -83,8 +84,9 @@ static void parse_path(struct td_lang_parser *p, struct td_lang_field *f)
         struct td_lang_place at = p->tok.place;
         f->payload_unit = td_lang_want_unit(p);
         if (!p->bad && !td_lang_unit_same_dim(&f->unit, &f->payload_unit)) {
-            td_lang_parse_error(p, at, "AS names a unit of another kind than the field's",
-                                "AS is the unit of the number in the message, like t °C = $.f AS °F");
+            td_lang_parse_error(
+                p, at, "AS names a unit of another kind than the field's",
+                "AS is the unit of the number in the message, like t °C = $.f AS °F");
         }
     }
 }

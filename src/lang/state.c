@@ -38,7 +38,7 @@ struct td_lang_value td_lang_hold_for(struct td_lang_cell *cell, struct td_lang_
     if (c != LOGIC_TRUE) {
         set(cell, 0, env);
         return c == LOGIC_UNKNOWN && env->gap == TD_LANG_GAP_UNKNOWN ? td_lang_unknown()
-                                                                    : td_lang_truth(false);
+                                                                     : td_lang_truth(false);
     }
     set(cell, 1, env);
     if (d == TD_NEVER) {
@@ -84,7 +84,8 @@ static void remember(struct td_lang_cell *cell, struct td_lang_value v)
 struct td_lang_value td_lang_last(struct td_lang_cell *cell, struct td_lang_value v)
 {
     bool usable = v.kind == TD_LANG_BOOL || v.kind == TD_LANG_NUM;
-    if (usable && (v.quality == TD_LANG_KNOWN || (v.quality == TD_LANG_STALE && cell->state == 0))) {
+    if (usable &&
+        (v.quality == TD_LANG_KNOWN || (v.quality == TD_LANG_STALE && cell->state == 0))) {
         v.quality = TD_LANG_KNOWN;
         remember(cell, v);
     }

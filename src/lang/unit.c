@@ -147,8 +147,9 @@ static void name_build(const struct td_lang_unit *u, char out[TD_LANG_UNIT_NAME]
     }
     for (size_t i = 0; i < TD_LANG_DIMS && at < TD_LANG_UNIT_NAME; i++) {
         if (u->dim[i] != 0) {
-            at += (size_t)snprintf(out + at, TD_LANG_UNIT_NAME - at, u->dim[i] == 1 ? "%s%s" : "%s%s%d",
-                                   at > 0 ? " " : "", base[i], u->dim[i]);
+            at += (size_t)snprintf(out + at, TD_LANG_UNIT_NAME - at,
+                                   u->dim[i] == 1 ? "%s%s" : "%s%s%d", at > 0 ? " " : "", base[i],
+                                   u->dim[i]);
         }
     }
 }

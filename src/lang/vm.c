@@ -187,7 +187,8 @@ struct td_lang_value td_lang_run(const struct td_lang_code *code, struct td_lang
                                     env->rows[i->z >> 16], i->z & 0xFFFF, env);
             break;
         case INS_FOLD:
-            fold = (struct fold){.func = (enum td_lang_func)i->x, .group = env->groups[i->y],
+            fold = (struct fold){.func = (enum td_lang_func)i->x,
+                                 .group = env->groups[i->y],
                                  .body = (uint32_t)(i - code->ins),
                                  .logic = i->x == TD_LANG_FUNC_ALL ? LOGIC_TRUE : LOGIC_FALSE};
             row = fold_next(&fold);

@@ -6,12 +6,12 @@
 
 /* INS(name, pops, pushes): pops of -1 are counted by y. What x, y, z mean stands behind. */
 #define TD_LANG_INS(INS)                                                                           \
-    INS(END, 0, 0)        /* the value on the stack is the result */                               \
-    INS(CONST, 0, 1)      /* z: constant */                                                        \
-    INS(FIELD, 0, 1)      /* y: input, z: slot */                                                  \
-    INS(ROWFIELD, 0, 1)   /* z: slot of the fold's row */                                          \
-    INS(KEY, 0, 1)        /* y: key */                                                             \
-    INS(LOCAL, 0, 1)      /* y: local */                                                           \
+    INS(END, 0, 0)      /* the value on the stack is the result */                                 \
+    INS(CONST, 0, 1)    /* z: constant */                                                          \
+    INS(FIELD, 0, 1)    /* y: input, z: slot */                                                    \
+    INS(ROWFIELD, 0, 1) /* z: slot of the fold's row */                                            \
+    INS(KEY, 0, 1)      /* y: key */                                                               \
+    INS(LOCAL, 0, 1)    /* y: local */                                                             \
     INS(ELAPSED, 0, 1)                                                                             \
     INS(NEG, 1, 1)                                                                                 \
     INS(NOT, 1, 1)                                                                                 \
@@ -21,27 +21,27 @@
     INS(JUMP_TRUE, 0, 0)  /* the same for TRUE */                                                  \
     INS(IN, -1, 1)        /* y: values and the one that is looked for */                           \
     INS(BETWEEN, 3, 1)                                                                             \
-    INS(IS, 1, 1)         /* x: enum td_lang_quality */                                            \
-    INS(SILENT, 1, 1)     /* y: input */                                                           \
+    INS(IS, 1, 1)     /* x: enum td_lang_quality */                                                \
+    INS(SILENT, 1, 1) /* y: input */                                                               \
     INS(ROWSILENT, 1, 1)                                                                           \
-    INS(ARRIVES, 0, 1)    /* y: input */                                                           \
+    INS(ARRIVES, 0, 1) /* y: input */                                                              \
     INS(ROWARRIVES, 0, 1)                                                                          \
-    INS(FOR, 2, 1)        /* y: cell */                                                            \
-    INS(HYST, 2, 1)       /* y: cell */                                                            \
-    INS(LAST, 1, 1)       /* y: cell */                                                            \
-    INS(EDGE, 2, 1)       /* x: enum td_lang_op, y: cell; the step is UNKNOWN if there is none */  \
-    INS(FIELDEDGE, 1, 1)  /* x: op, y: input, z: slot */                                           \
-    INS(ROWEDGE, 1, 1)    /* x: op, z: slot */                                                     \
-    INS(CALL, -1, 1)      /* x: enum td_lang_func, y: count */                                     \
-    INS(WINDOW, 0, 1)     /* x: func, y: cell, z: input << 16 | slot */                            \
-    INS(FOLD, 0, 0)       /* x: func, y: group, z: the FOLDEND; pushes for an empty group only */  \
-    INS(FOLDEND, 1, 1)    /* takes a row's value; behind the last row pushes the result */
+    INS(FOR, 2, 1)       /* y: cell */                                                             \
+    INS(HYST, 2, 1)      /* y: cell */                                                             \
+    INS(LAST, 1, 1)      /* y: cell */                                                             \
+    INS(EDGE, 2, 1)      /* x: enum td_lang_op, y: cell; the step is UNKNOWN if there is none */   \
+    INS(FIELDEDGE, 1, 1) /* x: op, y: input, z: slot */                                            \
+    INS(ROWEDGE, 1, 1)   /* x: op, z: slot */                                                      \
+    INS(CALL, -1, 1)     /* x: enum td_lang_func, y: count */                                      \
+    INS(WINDOW, 0, 1)    /* x: func, y: cell, z: input << 16 | slot */                             \
+    INS(FOLD, 0, 0)      /* x: func, y: group, z: the FOLDEND; pushes for an empty group only */   \
+    INS(FOLDEND, 1, 1)   /* takes a row's value; behind the last row pushes the result */
 
 enum td_lang_opcode {
 #define INS(name, pops, pushes) INS_##name,
     TD_LANG_INS(INS)
 #undef INS
-    INS_COUNT_
+        INS_COUNT_
 };
 
 /* Three-valued: a condition's value for logic. */

@@ -13,8 +13,8 @@ struct pane {
 };
 
 struct td_lang_window {
-    td_mono width;  /* of a pane */
-    uint64_t turn;  /* of the last sample: one a turn */
+    td_mono width; /* of a pane */
+    uint64_t turn; /* of the last sample: one a turn */
     bool any;
     double last;
     struct pane panes[TD_LANG_PANES];
@@ -36,8 +36,8 @@ static void add(struct td_lang_window *w, double x, td_mono now)
     struct pane *p = &w->panes[(uint64_t)index % TD_LANG_PANES];
     double increase = !w->any ? 0 : x >= w->last ? x - w->last : x; /* a fall counts from 0 */
     if (p->index != index) {
-        *p = (struct pane){.index = index, .least = x, .most = x, .enter = increase,
-                           .first_at = now};
+        *p = (struct pane){
+            .index = index, .least = x, .most = x, .enter = increase, .first_at = now};
     } else {
         p->inner += increase;
     }

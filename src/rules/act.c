@@ -55,8 +55,8 @@ static struct td_lang_value keep(const struct td_field *f, struct td_lang_value 
 static struct td_bid bid_of(const struct td_act *act, const struct td_field *f,
                             const struct td_inst *inst, struct td_lang_value v)
 {
-    struct td_bid bid = {.value = v, .filled = true, .until = TD_NEVER,
-                         .owner = td_owner_id(inst->statement)};
+    struct td_bid bid = {
+        .value = v, .filled = true, .until = TD_NEVER, .owner = td_owner_id(inst->statement)};
     (void)act;
     if (v.quality == TD_LANG_KNOWN && v.kind != TD_LANG_ANY) {
         return bid;
@@ -78,8 +78,7 @@ void td_hold_level(struct td_rules *r, struct td_inst *inst, const struct td_act
                    struct td_lang_value on, struct td_lang_env *env)
 {
     for (const struct td_act *act = acts; act != NULL; act = act->next) {
-        struct td_inst *target =
-            act->kind == TD_LANG_ACT_HOLD ? target_of(r, act, inst) : NULL;
+        struct td_inst *target = act->kind == TD_LANG_ACT_HOLD ? target_of(r, act, inst) : NULL;
         for (const struct td_assign *a = act->assigns; target != NULL && a != NULL; a = a->next) {
             const struct td_field *f = &act->target->self->fields[a->field];
             struct td_lang_value v = keep(f, td_eval(env, &a->code)); /* always: it may remember */
@@ -109,8 +108,7 @@ static void hold_once(struct td_rules *r, struct td_inst *inst, const struct td_
 static void hold_end(struct td_rules *r, struct td_inst *inst)
 {
     for (const struct td_act *act = inst->statement->acts; act != NULL; act = act->next) {
-        struct td_inst *target =
-            act->kind == TD_LANG_ACT_HOLD ? target_of(r, act, inst) : NULL;
+        struct td_inst *target = act->kind == TD_LANG_ACT_HOLD ? target_of(r, act, inst) : NULL;
         for (const struct td_assign *a = act->assigns; target != NULL && a != NULL; a = a->next) {
             const struct td_bid none = {.until = TD_NEVER};
             bid_set(r, target, a->field, act->slot, &none);

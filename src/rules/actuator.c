@@ -71,7 +71,8 @@ static bool change(struct td_rules *r, struct td_act_field *f, const struct td_f
 static void command(struct td_rules *r, struct td_inst *inst)
 {
     const struct td_statement *st = inst->statement;
-    struct td_send send = {.topic = &st->topic, .retain = st->stmt->retain,
+    struct td_send send = {.topic = &st->topic,
+                           .retain = st->stmt->retain,
                            .qos = (uint8_t)st->stmt->qos,
                            .expiry_ms = st->lease / TD_NS_PER_MS};
     td_buf_clear(&r->encoded);

@@ -25,8 +25,9 @@ static bool unknown_name(struct td_builder *b, const struct td_lang_expr *e)
     if (near.n > 0) {
         td_lang_try(b->diag, "did you mean %.*s?", TD_LANG_S(near));
     } else {
-        td_lang_why(b->diag, "a name is declared by STREAM, PARAM, ACTUATOR, ALARM, MACHINE or LET, "
-                             "or is a key of the statement");
+        td_lang_why(b->diag,
+                    "a name is declared by STREAM, PARAM, ACTUATOR, ALARM, MACHINE or LET, "
+                    "or is a key of the statement");
     }
     free(all);
     return false;

@@ -126,9 +126,13 @@ static bool field_build(struct td_builder *b, struct td_source *s, const struct 
                         struct td_field *f)
 {
     struct td_lang_value least, most;
-    *f = (struct td_field){.name = in->name, .type = in->type, .words = in->words,
-                           .lang = td_lang_type_of_field(in), .fallback = td_lang_unknown(),
-                           .failsafe = td_lang_unknown(), .max_count = in->max_count};
+    *f = (struct td_field){.name = in->name,
+                           .type = in->type,
+                           .words = in->words,
+                           .lang = td_lang_type_of_field(in),
+                           .fallback = td_lang_unknown(),
+                           .failsafe = td_lang_unknown(),
+                           .max_count = in->max_count};
     f->scale = in->payload_unit.scale / in->unit.scale;
     f->offset = (in->payload_unit.offset - in->unit.offset) / in->unit.scale;
     if (in->path.n > 0 && !td_path_parse(in->path, f->path, &f->path_count)) {
@@ -180,8 +184,8 @@ bool td_fields_build(struct td_builder *b, struct td_source *s, const struct td_
         return false;
     }
     if (count == 0) {
-        s->fields[0] = (struct td_field){.name = TD_STR("value"), .scale = 1, .path_count = 1,
-                                         .fallback = td_lang_unknown()};
+        s->fields[0] = (struct td_field){
+            .name = TD_STR("value"), .scale = 1, .path_count = 1, .fallback = td_lang_unknown()};
         s->fields[0].path[0] = (struct td_path_part){TD_STR("value"), -1};
         s->field_count = 1;
     }
@@ -191,8 +195,9 @@ bool td_fields_build(struct td_builder *b, struct td_source *s, const struct td_
         s->field_count++;
         for (uint16_t i = 0; i + 1 < s->field_count; i++) {
             if (td_slice_eq(s->fields[i].name, f->name)) {
-                good = says(b, f->place, "two fields have this name", "rename one; = $.path says "
-                                                                      "where it comes from");
+                good = says(b, f->place, "two fields have this name",
+                            "rename one; = $.path says "
+                            "where it comes from");
             }
         }
     }
@@ -216,8 +221,9 @@ static bool build_topic(struct td_builder *b, struct td_lang_place at, td_slice 
         }
         if (l->key >= 0 && key < 0) {
             td_lang_error(b->diag, at, "%.*s is no key of this statement", TD_LANG_S(l->text));
-            td_lang_why(b->diag, "topics are made of keys only, so that it is known beforehand where "
-                                 "a rule may write");
+            td_lang_why(b->diag,
+                        "topics are made of keys only, so that it is known beforehand where "
+                        "a rule may write");
             td_slice near = td_lang_nearest(l->text, b->st->keys, b->st->key_count);
             if (near.n > 0) {
                 td_lang_try(b->diag, "did you mean +%.*s?", TD_LANG_S(near));
@@ -429,7 +435,8 @@ static bool build_acts(struct td_builder *b, const struct td_lang_act *in, bool 
                         "add WHEN or EVERY to the rule");
         }
         if (in->kind == TD_LANG_ACT_HOLD && level != (in->term == NULL)) {
-            return level ? says(b, in->place, "this is held while the rule holds, so FOR has no place",
+            return level ? says(b, in->place,
+                                "this is held while the rule holds, so FOR has no place",
                                 "add WHEN or EVERY for a bid with a term")
                          : says(b, in->place, "nothing says how long this is held",
                                 "add FOR and a duration, or take WHEN out and use WHILE");
@@ -687,8 +694,9 @@ static bool creators(struct td_builder *b)
     if (!rows && !groups && b->diag->errors == 0) {
         td_lang_error(b->diag, st->stmt->name.place, "nothing brings the keys of %.*s",
                       TD_LANG_S(st->name));
-        td_lang_why(b->diag, "it runs for each key tuple that a stream it reads has, and none has all "
-                             "of them");
+        td_lang_why(b->diag,
+                    "it runs for each key tuple that a stream it reads has, and none has all "
+                    "of them");
         td_lang_try(b->diag, "read a stream whose topic binds all its keys, or shorten PER");
         return false;
     }

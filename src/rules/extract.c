@@ -225,7 +225,7 @@ static uint64_t narrow(struct walk *w, uint64_t mask, unsigned depth,
         if ((mask & bit) == 0 || s->fields[i].path_count <= depth) {
             continue;
         }
-        bool same = key == NULL  ? part->index == index
+        bool same = key == NULL        ? part->index == index
                     : part->index >= 0 ? false
                     : key->escaped     ? td_json_is(key, part->key)
                                        : td_slice_eq(key->span, part->key);

@@ -49,7 +49,7 @@ static void inst_text(const struct td_rules *r, const struct td_inst *inst, stru
         return;
     case TD_LANG_RULE:
     case TD_LANG_INTERLOCK:
-        (void)td_buf_printf(out, inst->once                           ? "fired, waits for UNTIL"
+        (void)td_buf_printf(out, inst->once                          ? "fired, waits for UNTIL"
                                  : st->when.there && inst->last != 0 ? "condition is TRUE"
                                  : inst->last != 0                   ? "holds"
                                                                      : "idle");

@@ -203,8 +203,8 @@ static bool declare_actuator(struct td_rules *r, struct td_lang_diag *diag,
         return true;
     }
     struct td_source *c = td_source_new(r, TD_SOURCE_CONFIRM, stmt->name.name, stmt);
-    if (c == NULL || !td_pattern_parse(&r->arena, diag, stmt->confirm_place, stmt->confirm, true,
-                                       &c->pattern)) {
+    if (c == NULL ||
+        !td_pattern_parse(&r->arena, diag, stmt->confirm_place, stmt->confirm, true, &c->pattern)) {
         return false;
     }
     c->keys_known = true;

@@ -2,7 +2,9 @@
  * first; what a state holds stands while the machine is in it. */
 #include "rules/set.h"
 
-enum { MOVES_MAX = 8 }; /* in one evaluation: a ring of states that are all left at once ends here */
+enum {
+    MOVES_MAX = 8
+}; /* in one evaluation: a ring of states that are all left at once ends here */
 
 /* Each way's condition is evaluated, whether it may be gone or not: it may have a memory. */
 static bool may_go(const struct td_go *go, const struct td_inst *inst, struct td_lang_env *env)
@@ -140,8 +142,10 @@ static void prove(struct proof *p, const struct td_lang_invariant *in, const str
             uint32_t line, column;
             td_lang_line_of(p->b->r->files[in->value->place.file].text, in->value->place.at, &line,
                             &column);
-            td_lang_why(p->b->diag, "the invariant in line %u is FALSE with what this state holds, "
-                                    "and DEFAULT for the rest", line);
+            td_lang_why(p->b->diag,
+                        "the invariant in line %u is FALSE with what this state holds, "
+                        "and DEFAULT for the rest",
+                        line);
         } else if (!td_lang_is_true(v)) {
             td_lang_warning(p->b->diag, in->value->place, "cannot be proven in state %.*s",
                             TD_LANG_S(st->states[s].name));

@@ -17,8 +17,7 @@ void td_out_json(struct td_buf *out, struct td_lang_value v)
     }
 }
 
-void td_out_object(struct td_buf *out, const struct td_obj *o, struct td_lang_env *env,
-                   uint64_t id)
+void td_out_object(struct td_buf *out, const struct td_obj *o, struct td_lang_env *env, uint64_t id)
 {
     bool first = true;
     (void)td_buf_add_u8(out, '{');

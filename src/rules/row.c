@@ -199,7 +199,8 @@ void td_row_arrived(struct td_rules *r, struct td_row *row, bool retained)
     row->lang.turn = retained ? 0 : r->turn;
     if (s->stale_after > 0) {
         row->lang.stale_at = r->now + s->stale_after;
-        if (row->stale.timer.place == 0) { /* a set one is moved when it goes off, not with each message */
+        if (row->stale.timer.place ==
+            0) { /* a set one is moved when it goes off, not with each message */
             td_heap_set(&r->heap, &row->stale.timer, row->lang.stale_at + 1);
         }
     }
@@ -208,8 +209,7 @@ void td_row_arrived(struct td_rules *r, struct td_row *row, bool retained)
 
 /* ---- instances ---- */
 
-void td_input_keys(const struct td_input *in, const struct td_inst *inst,
-                   td_slice out[TD_KEYS_MAX])
+void td_input_keys(const struct td_input *in, const struct td_inst *inst, td_slice out[TD_KEYS_MAX])
 {
     for (uint8_t i = 0; i < in->source->pattern.key_count; i++) {
         out[i] = in->from[i] == UINT8_MAX ? in->literal[i] : inst->keys[in->from[i]];

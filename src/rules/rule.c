@@ -161,8 +161,10 @@ void td_create_eval(struct td_rules *r, struct td_inst *inst, struct td_lang_env
     if (!td_breaker_pass(r, st)) {
         return;
     }
-    struct td_send send = {.topic = &st->topic, .payload = inst->payload,
-                           .qos = (uint8_t)st->stmt->qos, .retain = st->stmt->retain};
+    struct td_send send = {.topic = &st->topic,
+                           .payload = inst->payload,
+                           .qos = (uint8_t)st->stmt->qos,
+                           .retain = st->stmt->retain};
     if (st->items != NULL) {
         select_payload(r, st, env);
         send.payload = td_buf_slice(&r->encoded);

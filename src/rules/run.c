@@ -1,5 +1,5 @@
 /* rules: turns. A turn takes one message or what is due, evaluates whoever reads what has changed,
- * level by level, then settles the actuators whose bids have changed. Outputs are pulled by next. */
+ * level by level, then settles the actuators whose bids have changed. Outputs are pulled. */
 #include "rules/set.h"
 
 #include <stdlib.h>
@@ -212,7 +212,8 @@ static void breaker_tell(struct td_rules *r, struct td_statement *s, bool open)
 }
 
 /* Rules that set each other off are stopped by the hops of their messages; this one catches what
- * goes round outside, through a device. What the world outside says is not counted: MAX bounds it. */
+ * goes round outside, through a device. What the world outside says is not counted: MAX bounds
+ * it. */
 bool td_breaker_pass(struct td_rules *r, struct td_statement *s)
 {
     if (r->now < s->open_until) {

@@ -17,21 +17,21 @@
 #include "rules/rules.h"
 
 enum {
-    TD_KEYS_MAX = 8,          /* of a stream or statement */
-    TD_FIELDS_MAX = 64,       /* of a stream */
-    TD_INPUTS_MAX = 64,       /* of a statement */
-    TD_GROUPS_MAX = 32,       /* of a statement */
-    TD_LETS_MAX = 64,         /* of a statement */
-    TD_EXPECTS_MAX = 8,       /* of a statement */
-    TD_PATH_MAX = 8,          /* parts of a JSON path */
-    TD_SLOTS = 16,            /* of an actuator's field */
+    TD_KEYS_MAX = 8,    /* of a stream or statement */
+    TD_FIELDS_MAX = 64, /* of a stream */
+    TD_INPUTS_MAX = 64, /* of a statement */
+    TD_GROUPS_MAX = 32, /* of a statement */
+    TD_LETS_MAX = 64,   /* of a statement */
+    TD_EXPECTS_MAX = 8, /* of a statement */
+    TD_PATH_MAX = 8,    /* parts of a JSON path */
+    TD_SLOTS = 16,      /* of an actuator's field */
     TD_HOPS_MAX = 8,
-    TD_TEXT_BYTES_MAX = 256,  /* of a value */
+    TD_TEXT_BYTES_MAX = 256, /* of a value */
     TD_LAST_ACTION_MAX = 512,
     TD_OUT_BYTES_MAX = 16 << 20, /* outputs of a turn */
     TD_STATEMENTS_MAX = 20000,
-    TD_ROUTES_MAX = 1 << 18,  /* topics whose rows are remembered */
-    TD_ENTRY_SLOT = 16        /* a bid of no priority of its own: RULE 12, ALARM 5, MACHINE 10 */
+    TD_ROUTES_MAX = 1 << 18, /* topics whose rows are remembered */
+    TD_ENTRY_SLOT = 16       /* a bid of no priority of its own: RULE 12, ALARM 5, MACHINE 10 */
 };
 
 /* ---- topics ---- */
@@ -62,7 +62,7 @@ enum td_source_kind {
 };
 
 struct td_path_part {
-    td_slice key;   /* n 0 with index >= 0: an array's element */
+    td_slice key; /* n 0 with index >= 0: an array's element */
     int32_t index;
 };
 
@@ -73,13 +73,13 @@ struct td_field {
     const struct td_lang_words *words;
     struct td_path_part path[TD_PATH_MAX];
     uint8_t path_count;
-    double scale, offset;            /* payload * scale + offset */
+    double scale, offset; /* payload * scale + offset */
     bool has_range;
     double least, most;
-    struct td_lang_value fallback;   /* DEFAULT, a PARAM's value, an ALARM's FALSE; UNKNOWN: none */
+    struct td_lang_value fallback; /* DEFAULT, a PARAM's value, an ALARM's FALSE; UNKNOWN: none */
     struct td_lang_value failsafe;
     td_mono min_on, min_off, min_hold;
-    double max_count;                /* MAX max_count / max_per; 0: none */
+    double max_count; /* MAX max_count / max_per; 0: none */
     td_mono max_per;
 };
 
@@ -90,14 +90,14 @@ struct td_inst;
 struct td_creator {
     struct td_creator *next;
     struct td_statement *statement;
-    uint8_t from[TD_KEYS_MAX];      /* for each key of the statement: the source's key */
-    td_slice literal[TD_KEYS_MAX];  /* for each key of the source: must be this; p NULL: any */
+    uint8_t from[TD_KEYS_MAX];     /* for each key of the statement: the source's key */
+    td_slice literal[TD_KEYS_MAX]; /* for each key of the source: must be this; p NULL: any */
 };
 
 /* Rows of a source by some of its keys. */
 struct td_grouping {
     struct td_grouping *next;
-    uint8_t at[TD_KEYS_MAX];        /* the keys, in the source's order */
+    uint8_t at[TD_KEYS_MAX]; /* the keys, in the source's order */
     uint8_t count, index;
     struct td_map groups;
 };
@@ -114,7 +114,7 @@ struct td_source {
     bool read;                       /* by a statement: its rows must survive a crash */
     struct td_field *fields;
     uint16_t field_count;
-    td_mono stale_after;             /* 0: never */
+    td_mono stale_after; /* 0: never */
     struct td_path_part time_path[TD_PATH_MAX];
     uint8_t time_count;
     double time_scale;
@@ -129,8 +129,8 @@ struct td_source {
 /* Which row a program reads: each of the source's keys is one of the statement's or a literal. */
 struct td_input {
     struct td_source *source;
-    struct td_grouping *grouping;    /* a group instead of a row */
-    uint8_t from[TD_KEYS_MAX];       /* UINT8_MAX: the literal */
+    struct td_grouping *grouping; /* a group instead of a row */
+    uint8_t from[TD_KEYS_MAX];    /* UINT8_MAX: the literal */
     td_slice literal[TD_KEYS_MAX];
 };
 
@@ -155,17 +155,17 @@ struct td_assign {
 struct td_act {
     struct td_act *next;
     enum td_lang_act_kind kind;
-    struct td_statement *target;     /* HOLD: the actuator; EXPECT: the alarm */
-    struct td_input at;              /* HOLD: which of its instances */
+    struct td_statement *target; /* HOLD: the actuator; EXPECT: the alarm */
+    struct td_input at;          /* HOLD: which of its instances */
     struct td_assign *assigns;
     struct td_code term;
     uint8_t slot;
-    struct td_pattern topic;         /* SEND */
+    struct td_pattern topic; /* SEND */
     struct td_obj *object;
-    struct td_code value;            /* SEND; EXPECT */
+    struct td_code value; /* SEND; EXPECT */
     struct td_code within;
     bool is_object, retain, idempotent, durable, abort;
-    uint8_t qos, expect;             /* expect: its place in the instance */
+    uint8_t qos, expect; /* expect: its place in the instance */
 };
 
 struct td_go {
@@ -179,7 +179,7 @@ struct td_state {
     struct td_code min;
     struct td_act *acts;
     struct td_go *gos;
-    uint16_t cell_from, cell_to;     /* memories that begin anew when it is entered */
+    uint16_t cell_from, cell_to; /* memories that begin anew when it is entered */
 };
 
 struct td_item {
@@ -198,7 +198,7 @@ struct td_statement {
     td_slice keys[TD_KEYS_MAX];
     uint8_t key_count;
     bool keys_known;
-    struct td_source *self;          /* ACTUATOR, ALARM, MACHINE: what others read of it */
+    struct td_source *self; /* ACTUATOR, ALARM, MACHINE: what others read of it */
     struct td_source *confirm;
     struct td_input *inputs, *groups; /* while building: lent by the set */
     uint16_t input_count, group_count;
@@ -218,10 +218,10 @@ struct td_statement {
     uint16_t state_count;
     struct td_go *always;
     struct td_item *items;
-    struct td_pattern topic;         /* ACTUATOR, CREATE: where it sends; ALARM: its own */
+    struct td_pattern topic; /* ACTUATOR, CREATE: where it sends; ALARM: its own */
     td_mono lease, confirm_within;
     struct td_statement *confirm_alarm;
-    struct td_statement **holders;   /* ACTUATOR: who has which slot of which field */
+    struct td_statement **holders; /* ACTUATOR: who has which slot of which field */
     unsigned severity;
     struct td_map insts;
     /* what happened */
@@ -229,7 +229,7 @@ struct td_statement {
     td_wall last_fired;
     uint8_t last_action[TD_LAST_ACTION_MAX];
     size_t last_action_bytes;
-    double tokens;                   /* the breaker's: 100/s */
+    double tokens; /* the breaker's: 100/s */
     td_mono tokens_at, open_until;
 };
 
@@ -248,20 +248,20 @@ struct td_subs {
 };
 
 struct td_row {
-    struct td_lang_row lang;         /* first: programs see this */
+    struct td_lang_row lang; /* first: programs see this */
     struct td_source *source;
-    td_slice key;                    /* encoded, for the map */
+    td_slice key; /* encoded, for the map */
     td_slice *keys;
     struct td_subs subs;
     struct td_due stale;
     td_wall at_wall, event_at;
-    uint8_t *texts;                  /* two of TD_TEXT_BYTES_MAX a slot, made when needed */
+    uint8_t *texts; /* two of TD_TEXT_BYTES_MAX a slot, made when needed */
     struct td_row *dirty_next;
     bool dirty;
 };
 
 struct td_group {
-    struct td_lang_group lang;       /* first */
+    struct td_lang_group lang; /* first */
     uint32_t cap;
     td_slice key;
     struct td_subs subs;
@@ -269,16 +269,16 @@ struct td_group {
 
 struct td_bid {
     struct td_lang_value value;
-    uint64_t owner;                  /* name hash of the statement */
+    uint64_t owner; /* name hash of the statement */
     td_mono until;
     bool filled, failsafe;
 };
 
 struct td_act_field {
     struct td_bid slots[TD_SLOTS + 1];
-    struct td_lang_value now;        /* commanded; UNKNOWN: nothing yet */
-    td_mono since;                   /* of now; INT64_MIN: the first one, not bound by MIN */
-    uint8_t winner;                  /* slot; 0: DEFAULT */
+    struct td_lang_value now; /* commanded; UNKNOWN: nothing yet */
+    td_mono since;            /* of now; INT64_MIN: the first one, not bound by MIN */
+    uint8_t winner;           /* slot; 0: DEFAULT */
     double tokens;
     td_mono tokens_at;
 };
@@ -298,18 +298,18 @@ struct td_inst {
     struct td_due timer;
     struct td_inst *queue_next, *dirty_next;
     bool queued, dirty, settling;
-    bool blind;                      /* a row it reads was refused: it never runs */
+    bool blind; /* a row it reads was refused: it never runs */
     uint8_t hops;
     /* pulse rules, alarms */
-    uint8_t last;                    /* of WHEN: was its last known value TRUE? */
-    bool once;                       /* fired, waits for UNTIL */
+    uint8_t last; /* of WHEN: was its last known value TRUE? */
+    bool once;    /* fired, waits for UNTIL */
     uint64_t fired, fired_turn;
-    td_wall every_at;                /* the last tick of EVERY that was seen */
-    double tokens;                   /* MAX */
+    td_wall every_at; /* the last tick of EVERY that was seen */
+    double tokens;    /* MAX */
     td_mono tokens_at;
     struct td_expect *expects;
     /* ALARM */
-    bool active, raised;             /* raised: by an EXPECT or CONFIRM */
+    bool active, raised; /* raised: by an EXPECT or CONFIRM */
     td_wall since_wall;
     /* MACHINE */
     uint16_t state;
@@ -317,7 +317,7 @@ struct td_inst {
     /* ACTUATOR */
     struct td_act_field *fields;
     td_mono sent_at;
-    td_mono confirm_due;             /* TD_NEVER: nothing awaited */
+    td_mono confirm_due; /* TD_NEVER: nothing awaited */
     /* CREATE: of the message that is looked at */
     td_slice payload;
 };
@@ -342,7 +342,7 @@ struct td_route {
 };
 
 struct td_rules {
-    struct td_arena arena;           /* text, trees, programs: all that stands still */
+    struct td_arena arena; /* text, trees, programs: all that stands still */
     struct td_lang_source *files;
     uint32_t file_count;
     struct td_lang_stmt *stmts;
@@ -351,13 +351,13 @@ struct td_rules {
     uint32_t source_count, statement_count;
     struct td_statement **by_index;
     struct td_test *tests;
-    struct td_map names;             /* of sources */
+    struct td_map names; /* of sources */
     struct td_map statement_names;
     td_slice *filters;
     size_t filter_count;
-    struct td_source **listening;    /* sources with a filter */
+    struct td_source **listening; /* sources with a filter */
     uint32_t listening_count;
-    struct td_source **selects;      /* those of CREATE RULE */
+    struct td_source **selects; /* those of CREATE RULE */
     uint32_t select_count;
     uint64_t seed;
     uint32_t keys_max;
@@ -368,20 +368,20 @@ struct td_rules {
     uint64_t turn;
     uint8_t hops;
     bool started;
-    struct td_inst *queue, **queue_tail;   /* to be evaluated */
-    struct td_inst *dirty;                 /* state has changed */
+    struct td_inst *queue, **queue_tail; /* to be evaluated */
+    struct td_inst *dirty;               /* state has changed */
     struct td_row *dirty_rows;
-    struct td_due rows_due;                /* when changed rows leave at the latest */
-    bool urgent;                           /* they leave with this turn */
+    struct td_due rows_due; /* when changed rows leave at the latest */
+    bool urgent;            /* they leave with this turn */
     struct td_heap heap;
-    struct td_inst **settle;               /* actuators that may have to command */
+    struct td_inst **settle; /* actuators that may have to command */
     uint32_t settle_count, settle_cap;
     struct td_buf out_bytes, scratch, key_text, encoded;
-    struct td_buf outs;                    /* of struct td_out */
+    struct td_buf outs; /* of struct td_out */
     size_t out_at;
     struct td_rules_stats stats;
     struct td_input *lent_inputs, *lent_groups; /* while building */
-    struct td_statement *none;             /* stands for a statement where only constants may be */
+    struct td_statement *none; /* stands for a statement where only constants may be */
 };
 
 /* ---- topic.c ---- */
@@ -432,11 +432,11 @@ bool td_path_parse(td_slice text, struct td_path_part path[TD_PATH_MAX], uint8_t
 struct td_builder {
     struct td_rules *r;
     struct td_lang_diag *diag;
-    struct td_statement *st;         /* being compiled */
+    struct td_statement *st;           /* being compiled */
     const struct td_lang_let *let_end; /* names before this one are in scope; NULL: all */
     const struct td_lang_stmt *ast;
     struct td_lang_scope scope;
-    struct td_source *from;          /* of CREATE: bare names are its fields */
+    struct td_source *from; /* of CREATE: bare names are its fields */
 };
 
 bool td_bind(void *ctx, struct td_lang_expr *e, struct td_lang_expr *fold, bool stream);
@@ -462,6 +462,7 @@ bool td_fields_build(struct td_builder *b, struct td_source *s, const struct td_
 
 /* ---- test.c: every TEST is compiled at load, so that `check` finds its errors ---- */
 
+/* Errors are told to diag. */
 void td_tests_check(struct td_rules *r, struct td_lang_diag *diag);
 
 /* machine.c: every INVARIANT holds in every state. */
@@ -534,6 +535,7 @@ td_mono td_after(td_mono from, struct td_lang_value v);
 
 /* ---- state.c ---- */
 
+/* Append key and value of the record. */
 void td_state_of_inst(struct td_rules *r, const struct td_inst *inst, struct td_buf *key,
                       struct td_buf *value);
 void td_state_of_row(struct td_rules *r, const struct td_row *row, struct td_buf *key,

@@ -46,7 +46,8 @@ static bool build_time(struct td_builder *b, struct td_step *step, td_mono befor
         return says(b, s->every->place, "EVERY is at least 1ms", "write a longer time");
     }
     bool many = s->every != NULL && (step->to - step->from) / step->every > 1000000;
-    return !many || says(b, s->place, "this makes more than a million steps", "write a longer EVERY");
+    return !many ||
+           says(b, s->place, "this makes more than a million steps", "write a longer EVERY");
 }
 
 /* The row that a reference in brackets names: all keys are given. */
@@ -110,8 +111,7 @@ static bool build_assign(struct td_builder *b, struct td_step *step)
         return says(b, a->ref->place, "a test sets what comes from outside: streams and parameters",
                     "set what the rules read, EXPECT what they do");
     }
-    bool good = a->object != NULL ||
-                add_assign(b, step, s, a->ref->field, a->ref->place, a->value);
+    bool good = a->object != NULL || add_assign(b, step, s, a->ref->field, a->ref->place, a->value);
     for (const struct td_lang_object *o = a->object; good && o != NULL; o = o->next) {
         good = add_assign(b, step, s, o->key, o->place, o->value);
     }

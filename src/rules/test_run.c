@@ -165,8 +165,13 @@ static void env_of(struct world *w, struct td_lang_row **rows, struct td_lang_gr
     for (uint16_t i = 0; i < st->group_count; i++) {
         groups[i] = none;
     }
-    *env = (struct td_lang_env){.rows = rows, .groups = groups, .cells = cells, .now = mono(w),
-                                .elapsed = w->now, .deadline = TD_NEVER, .turn = w->r->turn};
+    *env = (struct td_lang_env){.rows = rows,
+                                .groups = groups,
+                                .cells = cells,
+                                .now = mono(w),
+                                .elapsed = w->now,
+                                .deadline = TD_NEVER,
+                                .turn = w->r->turn};
 }
 
 static struct td_lang_value value_of(struct world *w, const struct td_code *code)
@@ -190,7 +195,8 @@ static void run_assign(struct world *w, const struct td_step *step)
     for (const struct td_assign *a = step->assigns; a != NULL; a = a->next) {
         const struct td_field *f = &s->fields[a->field];
         struct td_lang_value v = value_of(w, &a->code);
-        bool out = f->has_range && v.kind == TD_LANG_NUM && !(v.num >= f->least && v.num <= f->most);
+        bool out =
+            f->has_range && v.kind == TD_LANG_NUM && !(v.num >= f->least && v.num <= f->most);
         values[a->field] = out ? td_lang_unknown() : v;
     }
     td_turn_begin(w->r, mono(w), wall(w), 0);
@@ -204,12 +210,11 @@ static void run_assign(struct world *w, const struct td_step *step)
 static void run_restart(struct world *w, const struct td_step *step)
 {
     struct td_lang_value after = value_of(w, &step->code);
-    td_mono down = after.kind == TD_LANG_NUM && after.num > 0
-                       ? (td_mono)(after.num * (double)TD_NS_PER_S)
-                       : 0;
+    td_mono down =
+        after.kind == TD_LANG_NUM && after.num > 0 ? (td_mono)(after.num * (double)TD_NS_PER_S) : 0;
     struct td_rules *again;
     struct td_buf why;
-    td_mono dues[1024];
+    td_mono dues[256];
     size_t n = 0;
     for (const struct td_step *s = w->test->steps; s != NULL && n < TD_COUNT(dues); s = s->next) {
         dues[n++] = s->due;

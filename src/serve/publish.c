@@ -2,6 +2,7 @@
  *
  *   retain -> match -> deliver (sessions queue, rules decide, the recorder appends a row)
  *          -> what must not be lost goes into one batch of the store -> the LSN to wait for */
+#include "serve/decide.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/serve.h"
 #include "store/store.h"
@@ -12,8 +13,9 @@ uint64_t td_publish(struct td_parts *parts, struct td_message *m)
         td_mqttd_retain_put(parts->mqttd, m);
     }
     bool routed = td_mqttd_route(parts->mqttd, m);
-    uint64_t lsn =
-        td_store_batch_end(parts->store, routed || m->qos > 0 ? TD_STORE_NOW : TD_STORE_1S);
+    bool urgent = td_decide_staged(parts->decide) || routed || m->qos > 0;
+    uint64_t lsn = td_store_batch_end(parts->store, urgent ? TD_STORE_NOW : TD_STORE_1S);
     td_mqttd_routed(parts->mqttd, lsn);
+    td_decide_routed(parts->decide, lsn);
     return lsn;
 }

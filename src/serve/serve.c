@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "serve/decide.h"
 #include "serve/mqtt/mqttd.h"
 #include "store/store.h"
 
@@ -59,7 +60,14 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     }
     p->sys->random(p->sys, &seed, sizeof seed);
     p->hub = td_hub_new(&config->hub, seed);
-    return td_mqttd_new(p, &config->mqtt, config->mqtt_address, &p->mqttd, why);
+    err = td_decide_new(p, config->rules, config->rule_count, &p->decide, why);
+    if (err == TD_OK) {
+        err = td_mqttd_new(p, &config->mqtt, config->mqtt_address, &p->mqttd, why);
+    }
+    if (err == TD_OK) {
+        td_decide_start(p->decide, p->sys->mono(p->sys));
+    }
+    return err;
 }
 
 /* Frees what build() made, as far as it came. */
@@ -68,6 +76,9 @@ static void demolish(struct td_serve *s)
     struct td_parts *p = &s->parts;
     if (p->mqttd != NULL) {
         td_mqttd_free(p->mqttd);
+    }
+    if (p->decide != NULL) {
+        td_decide_free(p->decide);
     }
     if (p->hub != NULL) {
         td_hub_free(p->hub);
@@ -109,6 +120,7 @@ void td_serve_event(struct td_serve *s, const struct td_sys_event *event, td_mon
 void td_serve_turn(struct td_serve *s, td_mono now)
 {
     td_hub_expire(s->parts.hub, now);
+    td_decide_turn(s->parts.decide, now);
     td_mqttd_turn(s->parts.mqttd, now);
     td_store_turn(s->parts.store, now);
 }
@@ -116,6 +128,7 @@ void td_serve_turn(struct td_serve *s, td_mono now)
 td_mono td_serve_deadline(const struct td_serve *s)
 {
     td_mono at = td_mono_min(td_mqttd_deadline(s->parts.mqttd), td_store_deadline(s->parts.store));
+    at = td_mono_min(at, td_decide_deadline(s->parts.decide));
     return td_mono_min(at, td_hub_deadline(s->parts.hub));
 }
 

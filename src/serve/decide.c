@@ -1,0 +1,393 @@
+/* serve/decide: the glue between rules, hub and store. */
+#include "serve/decide.h"
+
+#include <stdlib.h>
+
+#include "store/store.h"
+
+enum { WAITING_MAX = 100000, WAITING_BYTES_MAX = 64 << 20, EVENT_BYTES_MAX = 512, ORDER_TAG = 'S' };
+
+/* A message that a rule wants sent. */
+struct order {
+    struct order *next;
+    uint64_t number; /* of a durable one: its key in the store; 0: not kept there */
+    uint64_t lsn;    /* when that is durable it may go; UINT64_MAX: its batch has not ended */
+    td_slice topic, payload;
+    td_ms expiry_ms;
+    uint8_t qos, hops;
+    bool retain;
+};
+
+struct event {
+    struct td_decide_event seen;
+    uint8_t bytes[EVENT_BYTES_MAX];
+};
+
+struct td_decide {
+    struct td_subscriber who;
+    struct td_parts *parts;
+    struct td_rules *rules;
+    struct order *orders, **tail;
+    size_t order_bytes;
+    uint64_t next_number;
+    bool staged, started;
+    struct td_buf gone; /* keys that no statement knows any more, lumps */
+    struct event events[TD_DECIDE_EVENTS];
+    uint64_t event_count;
+    struct td_decide_stats stats;
+};
+
+/* ---- orders ---- */
+
+static struct order *order_add(struct td_decide *d, td_slice topic, td_slice payload)
+{
+    size_t bytes = sizeof(struct order) + topic.n + payload.n;
+    if (d->stats.waiting >= WAITING_MAX || bytes > WAITING_BYTES_MAX - d->order_bytes) {
+        d->stats.send_refused++;
+        return NULL;
+    }
+    struct order *o = td_alloc(bytes);
+    uint8_t *p = (uint8_t *)(o + 1);
+    td_put_bytes(td_put_bytes(p, topic), payload);
+    o->topic = (td_slice){p, topic.n};
+    o->payload = (td_slice){p + topic.n, payload.n};
+    *d->tail = o;
+    d->tail = &o->next;
+    d->order_bytes += bytes;
+    d->stats.waiting++;
+    return o;
+}
+
+static void order_free(struct td_decide *d, struct order *o)
+{
+    d->order_bytes -= sizeof *o + o->topic.n + o->payload.n;
+    d->stats.waiting--;
+    free(o);
+}
+
+static td_slice order_key(uint64_t number, uint8_t bytes[9])
+{
+    bytes[0] = ORDER_TAG;
+    td_put_u64(bytes + 1, number);
+    return (td_slice){bytes, 9};
+}
+
+static void order_keep(struct td_decide *d, struct order *o)
+{
+    struct td_buf value;
+    uint8_t key[9];
+    o->number = d->next_number++;
+    o->lsn = UINT64_MAX;
+    td_buf_init(&value, o->topic.n + o->payload.n + 64);
+    (void)td_buf_add_u8(&value, o->qos); /* it fits: the bound was made for it */
+    (void)td_buf_add_u8(&value, o->retain);
+    (void)td_buf_add_u8(&value, o->hops);
+    (void)td_buf_add_varint(&value, (uint64_t)o->expiry_ms);
+    (void)td_buf_add_lump(&value, o->topic);
+    (void)td_buf_add_lump(&value, o->payload);
+    td_store_put(d->parts->store, TD_STATE_RULE, order_key(o->number, key), td_buf_slice(&value));
+    td_buf_fini(&value);
+    d->staged = true;
+}
+
+static void order_restore(struct td_decide *d, td_slice key, td_slice value)
+{
+    struct td_cursor k = td_cursor_of(td_slice_skip(key, 1)), c = td_cursor_of(value);
+    uint64_t number = td_cursor_u64(&k);
+    uint8_t qos = td_cursor_u8(&c), retain = td_cursor_u8(&c), hops = td_cursor_u8(&c);
+    uint64_t expiry = td_cursor_varint64(&c);
+    td_slice topic = td_cursor_lump(&c), payload = td_cursor_lump(&c);
+    struct order *o = k.err == TD_OK && c.err == TD_OK ? order_add(d, topic, payload) : NULL;
+    if (o != NULL) {
+        o->number = number;
+        o->qos = qos;
+        o->retain = retain != 0;
+        o->hops = hops;
+        o->expiry_ms = (td_ms)expiry;
+    }
+    d->next_number = number >= d->next_number ? number + 1 : d->next_number;
+}
+
+static void publish(struct td_decide *d, const struct order *o, td_mono now)
+{
+    struct td_sys *sys = d->parts->sys;
+    struct td_message m = {.topic = o->topic,
+                           .payload = o->payload,
+                           .expires =
+                               o->expiry_ms > 0 ? td_mono_after(now, o->expiry_ms) : TD_NEVER,
+                           .at = sys->wall(sys),
+                           .qos = o->qos,
+                           .hops = o->hops,
+                           .retain = o->retain};
+    if (o->number > 0) { /* in one batch with what the message leaves behind */
+        uint8_t key[9];
+        td_store_del(d->parts->store, TD_STATE_RULE, order_key(o->number, key));
+    }
+    (void)td_publish(d->parts, &m); /* nobody waits for an acknowledgement */
+    td_message_done(&m);
+    d->stats.sent++;
+}
+
+/* ---- outputs ---- */
+
+static void remember(struct td_decide *d, const struct td_rules_out *out)
+{
+    struct event *e = &d->events[d->event_count++ % TD_DECIDE_EVENTS];
+    td_slice rule = td_slice_head(out->rule, 64), key = td_slice_head(out->key, 128);
+    td_slice text = td_slice_head(out->payload, EVENT_BYTES_MAX - 192);
+    uint8_t *p = e->bytes;
+    e->seen = (struct td_decide_event){.at = d->parts->sys->wall(d->parts->sys),
+                                       .rule = {p, rule.n},
+                                       .key = {p + rule.n, key.n},
+                                       .text = {p + rule.n + key.n, text.n}};
+    td_put_bytes(td_put_bytes(td_put_bytes(p, rule), key), text);
+    d->stats.fired++;
+}
+
+static void send(struct td_decide *d, const struct td_rules_out *out)
+{
+    struct order *o = order_add(d, out->topic, out->payload);
+    if (o == NULL) {
+        return;
+    }
+    o->qos = out->qos;
+    o->retain = out->retain;
+    o->hops = out->hops;
+    o->expiry_ms = out->expiry_ms;
+    if (out->qos > 0) {
+        order_keep(d, o);
+    }
+}
+
+static void state(struct td_decide *d, const struct td_rules_out *out)
+{
+    if (out->payload.n > 0) {
+        td_store_put(d->parts->store, TD_STATE_RULE, out->key, out->payload);
+    } else {
+        td_store_del(d->parts->store, TD_STATE_RULE, out->key);
+    }
+    d->staged = true;
+}
+
+static void drain(struct td_decide *d)
+{
+    static void (*const takers[])(struct td_decide *, const struct td_rules_out *) = {
+        [TD_RULES_SEND] = send, [TD_RULES_STATE] = state, [TD_RULES_FIRED] = remember};
+    struct td_rules_out out;
+    while (td_rules_next(d->rules, &out)) {
+        takers[out.kind](d, &out);
+    }
+}
+
+static void hear(struct td_decide *d, const struct td_message *m, bool retained)
+{
+    struct td_sys *sys = d->parts->sys;
+    struct td_rules_message in = {
+        .topic = m->topic, .payload = m->payload, .hops = m->hops, .retained = retained};
+    td_rules_message(d->rules, &in, sys->mono(sys), sys->wall(sys));
+    drain(d);
+}
+
+static void deliver(struct td_subscriber *s, struct td_message *m, const struct td_delivery *to)
+{
+    (void)to; /* whatever its QoS, it is heard once */
+    hear(TD_CONTAINER(s, struct td_decide, who), m, false);
+}
+
+static uint32_t load(const struct td_subscriber *s)
+{
+    (void)s;
+    return 0;
+}
+
+static const struct td_subscriber_type rules_type = {deliver, load};
+
+/* ---- birth ---- */
+
+static void restore(void *ctx, td_slice key, td_slice value)
+{
+    struct td_decide *d = ctx;
+    struct td_sys *sys = d->parts->sys;
+    if (key.n == 9 && key.p[0] == ORDER_TAG) {
+        order_restore(d, key, value);
+    } else if (td_rules_restore(d->rules, key, value, sys->mono(sys), sys->wall(sys)) != TD_OK) {
+        (void)td_buf_add_lump(&d->gone, key); /* full: they stay until the next start */
+    }
+}
+
+static enum td_err compile(struct td_decide *d, const struct td_serve_file *files, size_t count,
+                           struct td_buf *why)
+{
+    struct td_rules_file *in = td_alloc((count + 1) * sizeof *in);
+    struct td_rules_config config = {.files = in, .file_count = count};
+    struct td_sys *sys = d->parts->sys;
+    for (size_t i = 0; i < count; i++) {
+        in[i] = (struct td_rules_file){td_slice_of(files[i].name), files[i].text};
+    }
+    sys->random(sys, &config.seed, sizeof config.seed);
+    enum td_err err = td_rules_load(&config, &d->rules, why);
+    free(in);
+    return err;
+}
+
+static enum td_err subscribe(struct td_decide *d, struct td_buf *why)
+{
+    const struct td_subscribe_options options = {.qos = 2, .retain_handling = 2};
+    for (size_t i = 0; i < td_rules_filter_count(d->rules); i++) {
+        bool existed;
+        td_slice filter = td_rules_filter(d->rules, i);
+        enum td_err err = td_hub_subscribe(d->parts->hub, &d->who, filter, &options, &existed);
+        if (err != TD_OK) {
+            (void)td_buf_printf(why,
+                                "the rules cannot listen to '%.*s': %s; raise the limits of "
+                                "subscriptions or split the rules",
+                                (int)filter.n, (const char *)filter.p, td_err_text(err));
+            return err;
+        }
+    }
+    return TD_OK;
+}
+
+enum td_err td_decide_new(struct td_parts *parts, const struct td_serve_file *files, size_t count,
+                          struct td_decide **out, struct td_buf *why)
+{
+    struct td_decide *d = td_alloc(sizeof *d);
+    d->parts = parts;
+    d->tail = &d->orders;
+    d->next_number = 1;
+    d->who = (struct td_subscriber){.type = &rules_type, .id = UINT64_MAX - 1};
+    td_buf_init(&d->gone, 16 << 20);
+    enum td_err err = compile(d, files, count, why);
+    if (err == TD_OK) {
+        err = td_store_state_each(parts->store, TD_STATE_RULE, restore, d);
+    }
+    if (err == TD_OK) {
+        err = subscribe(d, why);
+    }
+    if (err != TD_OK) {
+        td_decide_free(d);
+        return err;
+    }
+    *out = d;
+    return TD_OK;
+}
+
+void td_decide_free(struct td_decide *d)
+{
+    td_hub_unsubscribe_all(d->parts->hub, &d->who);
+    while (d->orders != NULL) {
+        struct order *o = d->orders;
+        d->orders = o->next;
+        order_free(d, o);
+    }
+    if (d->rules != NULL) {
+        td_rules_free(d->rules);
+    }
+    td_buf_fini(&d->gone);
+    free(d);
+}
+
+static void hear_retained(void *ctx, struct td_message *m)
+{
+    hear(ctx, m, true);
+}
+
+static void end_batch(struct td_decide *d)
+{
+    uint64_t lsn = td_store_batch_end(d->parts->store, TD_STORE_NOW);
+    td_decide_routed(d, lsn);
+}
+
+void td_decide_start(struct td_decide *d, td_mono now)
+{
+    struct td_sys *sys = d->parts->sys;
+    struct td_cursor c = td_cursor_of(td_buf_slice(&d->gone));
+    while (td_cursor_left(&c) > 0 && c.err == TD_OK) {
+        td_store_del(d->parts->store, TD_STATE_RULE, td_cursor_lump(&c));
+    }
+    td_buf_clear(&d->gone);
+    td_rules_start(d->rules, now, sys->wall(sys));
+    drain(d);
+    for (size_t i = 0; i < td_rules_filter_count(d->rules); i++) {
+        td_hub_retained_each(d->parts->hub, td_rules_filter(d->rules, i), now, hear_retained, d);
+    }
+    end_batch(d);
+    d->started = true;
+}
+
+/* ---- turns ---- */
+
+bool td_decide_staged(const struct td_decide *d)
+{
+    return d->staged;
+}
+
+void td_decide_routed(struct td_decide *d, uint64_t lsn)
+{
+    if (!d->staged) {
+        return;
+    }
+    d->staged = false;
+    for (struct order *o = d->orders; o != NULL; o = o->next) {
+        o->lsn = o->lsn == UINT64_MAX ? lsn : o->lsn;
+    }
+}
+
+/* The first order that may go, taken out of the queue. */
+static struct order *order_take(struct td_decide *d)
+{
+    uint64_t durable = td_store_durable(d->parts->store);
+    for (struct order **at = &d->orders; *at != NULL; at = &(*at)->next) {
+        struct order *o = *at;
+        if (o->lsn <= durable) {
+            *at = o->next;
+            d->tail = o->next == NULL ? at : d->tail;
+            return o;
+        }
+    }
+    return NULL;
+}
+
+void td_decide_turn(struct td_decide *d, td_mono now)
+{
+    struct td_sys *sys = d->parts->sys;
+    if (!d->started) {
+        return;
+    }
+    if (td_rules_deadline(d->rules) <= now) {
+        td_rules_expire(d->rules, now, sys->wall(sys));
+        drain(d);
+        end_batch(d);
+    }
+    for (struct order *o; (o = order_take(d)) != NULL; order_free(d, o)) {
+        publish(d, o, now); /* may bring further orders; their hops bound it */
+    }
+}
+
+td_mono td_decide_deadline(const struct td_decide *d)
+{
+    return td_rules_deadline(d->rules);
+}
+
+/* ---- looking ---- */
+
+struct td_rules *td_decide_rules(const struct td_decide *d)
+{
+    return d->rules;
+}
+
+const struct td_decide_stats *td_decide_stats(const struct td_decide *d)
+{
+    return &d->stats;
+}
+
+uint64_t td_decide_event_count(const struct td_decide *d)
+{
+    return d->event_count;
+}
+
+const struct td_decide_event *td_decide_event(const struct td_decide *d, uint64_t i)
+{
+    bool kept = i < d->event_count && d->event_count - i <= TD_DECIDE_EVENTS;
+    return kept ? &d->events[i % TD_DECIDE_EVENTS].seen : NULL;
+}
