@@ -210,7 +210,7 @@ static bool column_spread(struct td_block *b, const struct td_column *c, uint32_
     uint64_t text_at = (uint64_t)b->text_n << 16;
     size_t next = 0;
     for (uint32_t i = 0; i < b->n; i++) {
-        bool there = bits.n == 0 || (bits.p[i / 8] >> (i % 8) & 1u) != 0;
+        bool there = bits.n == 0 || ((unsigned)bits.p[i / 8] >> (i % 8) & 1u) != 0;
         if (there && next == c->n) {
             return false;
         }

@@ -175,7 +175,7 @@ static void bits_decode(struct td_column *c, struct td_cursor *in, size_t n)
 {
     td_slice s = td_cursor_bytes(in, (n + 7) / 8);
     while (c->n < n && in->err == TD_OK) {
-        put(c, s.p[c->n / 8] >> (c->n % 8) & 1u);
+        put(c, (unsigned)s.p[c->n / 8] >> (c->n % 8) & 1u);
     }
 }
 
