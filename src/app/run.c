@@ -101,8 +101,9 @@ static void events(struct td_linux *l, struct td_serve *serve)
 {
     struct td_sys *sys = td_linux_sys(l);
     struct td_sys_event event;
+    td_mono now = sys->mono(sys); /* one moment for all that one wait brought */
     while (td_linux_next(l, &event)) {
-        td_serve_event(serve, &event, sys->mono(sys));
+        td_serve_event(serve, &event, now);
     }
 }
 

@@ -90,6 +90,8 @@ enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *confi
 {
     struct td_serve *s = td_alloc(sizeof *s);
     s->parts = (struct td_parts){.sys = sys, .version = config->version, .started = sys->mono(sys)};
+    s->parts.now = s->parts.started;
+    s->parts.wall = sys->wall(sys);
     enum td_err err = build(s, config, why);
     if (err != TD_OK) {
         demolish(s);
@@ -105,9 +107,19 @@ enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *confi
 
 /* ---- life ---- */
 
+/* Events of one wait share a `now`; so the wall clock is asked once for them, not for each of
+ * thousands of messages. */
+static void clock_set(struct td_parts *p, td_mono now)
+{
+    if (p->now != now) {
+        p->now = now;
+        p->wall = p->sys->wall(p->sys);
+    }
+}
+
 void td_serve_event(struct td_serve *s, const struct td_sys_event *event, td_mono now)
 {
-    (void)s;
+    clock_set(&s->parts, now);
     if (event->stream < 0) {
         struct td_work *work = event->owner;
         work->done(work);
@@ -119,6 +131,7 @@ void td_serve_event(struct td_serve *s, const struct td_sys_event *event, td_mon
 
 void td_serve_turn(struct td_serve *s, td_mono now)
 {
+    clock_set(&s->parts, now);
     td_hub_expire(s->parts.hub, now);
     td_decide_turn(s->parts.decide, now);
     td_mqttd_turn(s->parts.mqttd, now);
@@ -142,6 +155,7 @@ void td_serve_addresses(const struct td_serve *s, char mqtt[64], char http[64])
 
 bool td_serve_stop(struct td_serve *s, td_mono now)
 {
+    clock_set(&s->parts, now);
     if (!s->stopping) {
         s->stopping = true;
         td_mqttd_shutdown(s->parts.mqttd, now);

@@ -103,6 +103,8 @@ struct td_parts {
     struct td_httpd *httpd;
     const char *version;
     td_mono started;
+    td_mono now;  /* of the event or turn under way, */
+    td_wall wall; /* and what the wall clock said then */
 };
 
 /* The one way of a message: retained, matched, delivered, remembered, decided. Gives the LSN that

@@ -260,7 +260,7 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
                            .payload = p->payload,
                            .props = travelling(d, &p->props),
                            .expires = expiry_at(&p->props, now),
-                           .at = d->parts->sys->wall(d->parts->sys),
+                           .at = d->parts->wall,
                            .origin = s->number,
                            .qos = p->qos,
                            .retain = p->retain};

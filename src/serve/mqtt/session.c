@@ -542,7 +542,7 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
                            .expires = will->expires == TD_NEVER
                                           ? TD_NEVER
                                           : td_mono_after(now, will->expires / TD_NS_PER_MS),
-                           .at = s->d->parts->sys->wall(s->d->parts->sys),
+                           .at = s->d->parts->wall,
                            .origin = s->number,
                            .qos = will->qos,
                            .retain = will->retain};
