@@ -349,7 +349,7 @@ static enum td_err read_some(struct conn *c, td_mono now)
         err = sys_of(c)->read(sys_of(c), c->stream, d->read, READ_BYTES, &got);
         if (err == TD_OK) {
             td_slice in = {d->read, got};
-            c->heard = true;
+            c->heard += (uint32_t)got;
             d->stats.bytes_in += got;
             feed(c, &in, now);
             keep_rest(c, in);
@@ -360,7 +360,7 @@ static enum td_err read_some(struct conn *c, td_mono now)
     td_assert(td_buf_reserve(&c->in, more) == TD_OK);
     err = sys_of(c)->read(sys_of(c), c->stream, c->in.p + c->in.n, c->in.cap - c->in.n, &got);
     if (err == TD_OK) {
-        c->heard = true;
+        c->heard += (uint32_t)got;
         c->in.n += got;
         d->stats.bytes_in += got;
         feed_kept(c, now);
@@ -525,6 +525,21 @@ static void flush(struct conn *c, td_mono now)
     watch(c);
 }
 
+/* A client with Nagle's algorithm on holds back its next small packet until our kernel has
+ * acknowledged the last one. An answer carries that; without one the kernel has to be asked, or it
+ * waits 40 ms. Once asked it goes on by itself, until we send again (it then waits for answers to
+ * come) or the client's segments reach 536 bytes (it then waits for a second one). */
+static void acknowledge(struct conn *c, bool answered)
+{
+    if (answered) {
+        c->quick = false;
+    } else if (c->heard > 0 && c->stream >= 0 && (!c->quick || c->heard >= QUICK_BYTES)) {
+        sys_of(c)->quickack(sys_of(c), c->stream);
+        c->quick = true;
+    }
+    c->heard = 0;
+}
+
 void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now)
 {
     struct conn *c = d->touched;
@@ -537,10 +552,7 @@ void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now)
             if (!c->blocked && (answered || (c->last_word && !c->draining))) {
                 flush(c, now);
             }
-            if (c->heard && !answered && c->stream >= 0) {
-                sys_of(c)->quickack(sys_of(c), c->stream);
-            }
-            c->heard = false;
+            acknowledge(c, answered);
         }
         c = next;
     }

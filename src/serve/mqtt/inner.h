@@ -14,6 +14,7 @@ enum {
     SPARE_BYTES_MAX = 256 * 1024, /* a larger one is freed */
     LAST_WORD_MS = 1000,          /* from our last word to close: unread input turns close() into
                                    * a reset, which eats the word */
+    QUICK_BYTES = 512,            /* see acknowledge() */
     ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
 };
 
@@ -45,10 +46,11 @@ struct conn {
     size_t out_sent;
     struct answers *answers; /* NULL: none waits */
     struct td_timer timer;
+    uint32_t heard; /* bytes read in this turn */
     int stream;     /* -1: closed, freed when the turn ends */
     bool open;      /* CONNACK stands in out: the session may speak */
     bool touched;   /* in d->touched: to be flushed or acknowledged when the turn ends */
-    bool heard;     /* bytes were read in this turn */
+    bool quick;     /* the kernel acknowledges small reads by itself, see acknowledge() */
     bool waiting;   /* in d->waiting: has answers, or stopped reading */
     bool stopped;   /* reads no more for now */
     bool blocked;   /* the socket is full */
