@@ -163,6 +163,8 @@ td_mono td_hub_deadline(const struct td_hub *hub);
 
 /* 1..65,535 bytes, valid UTF-8 as MQTT wants it, no wildcard, at most 128 levels. */
 bool td_topic_valid(td_slice topic);
+/* Only the number of levels, for a topic that is known to be valid otherwise. */
+bool td_topic_depth_ok(td_slice topic);
 /* As above with + and # where they may stand; "$share/<group>/<filter>" has a group without
  * wildcards and a filter. */
 bool td_filter_valid(td_slice filter);

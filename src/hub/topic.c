@@ -26,10 +26,14 @@ static size_t level_count(td_slice s)
     return count;
 }
 
+bool td_topic_depth_ok(td_slice topic)
+{
+    return topic.n < TD_TOPIC_LEVELS_MAX || level_count(topic) <= TD_TOPIC_LEVELS_MAX;
+}
+
 static bool name_ok(td_slice s)
 {
-    return td_in(s.n, 1, TD_TOPIC_BYTES_MAX) && td_utf8_mqtt(s) &&
-           level_count(s) <= TD_TOPIC_LEVELS_MAX;
+    return td_in(s.n, 1, TD_TOPIC_BYTES_MAX) && td_utf8_mqtt(s) && td_topic_depth_ok(s);
 }
 
 static bool has_wildcard(td_slice s)

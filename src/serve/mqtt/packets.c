@@ -220,7 +220,7 @@ static void publish_refuse(struct conn *c, const struct td_mqtt_packet *p, uint8
 
 static uint8_t publish_refusal(const struct td_mqtt_packet *p)
 {
-    if (!td_topic_valid(p->topic)) {
+    if (!td_topic_depth_ok(p->topic)) { /* the rest was checked when it was decoded */
         return TD_MQTT_REASON_TOPIC_NAME_INVALID;
     }
     if (td_slice_starts(p->topic, TD_STR("$SYS/"))) {
