@@ -248,6 +248,7 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
 {
     struct session *s = TD_CONTAINER(sub, struct session, sub);
     uint8_t qos = delivery->qos < m->qos ? delivery->qos : m->qos;
+    s->d->reached++;
     if (expired(m, s->d->now)) {
         s->d->stats.dropped_expired++;
         return;
