@@ -4,6 +4,7 @@
  *          -> what must not be lost goes into one batch of the store -> the LSN to wait for */
 #include "serve/decide.h"
 #include "serve/mqtt/mqttd.h"
+#include "serve/record.h"
 #include "serve/serve.h"
 #include "store/store.h"
 
@@ -17,5 +18,6 @@ uint64_t td_publish(struct td_parts *parts, struct td_message *m)
     uint64_t lsn = td_store_batch_end(parts->store, urgent ? TD_STORE_NOW : TD_STORE_1S);
     td_mqttd_routed(parts->mqttd, lsn);
     td_decide_routed(parts->decide, lsn);
-    return lsn;
+    uint64_t row = td_record_take_lsn(parts->record);
+    return row > lsn ? row : lsn;
 }

@@ -5,11 +5,14 @@
 #include <stdlib.h>
 
 #include "serve/decide.h"
+#include "serve/http.h"
 #include "serve/mqtt/mqttd.h"
+#include "serve/record.h"
 #include "store/store.h"
 
 struct td_serve {
     struct td_parts parts;
+    struct td_serve_http_config http;
     bool stopping;
 };
 
@@ -34,6 +37,7 @@ void td_serve_config_default(struct td_serve_config *config)
                  .live_max = 128,
                  .body_bytes_max = UINT32_C(1) << 20,
                  .write_bytes_max = UINT32_C(4) << 20},
+        .series_max = 100000,
         .version = "0",
     };
 }
@@ -60,9 +64,16 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     }
     p->sys->random(p->sys, &seed, sizeof seed);
     p->hub = td_hub_new(&config->hub, seed);
+    struct td_record_limits limits = {config->series_max};
+    err = td_record_new(p->sys, p->hub, p->store, &limits, &p->record);
+    td_assert(err == TD_OK); /* an empty hub has room for one subscription */
     err = td_decide_new(p, config->rules, config->rule_count, &p->decide, why);
     if (err == TD_OK) {
         err = td_mqttd_new(p, &config->mqtt, config->mqtt_address, &p->mqttd, why);
+    }
+    if (err == TD_OK && config->http_address != NULL) {
+        s->http = config->http;
+        err = td_httpd_new(p, config->http_address, &s->http, &p->httpd, why);
     }
     if (err == TD_OK) {
         td_decide_start(p->decide, p->sys->mono(p->sys));
@@ -74,11 +85,17 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
 static void demolish(struct td_serve *s)
 {
     struct td_parts *p = &s->parts;
+    if (p->httpd != NULL) {
+        td_httpd_free(p->httpd);
+    }
     if (p->mqttd != NULL) {
         td_mqttd_free(p->mqttd);
     }
     if (p->decide != NULL) {
         td_decide_free(p->decide);
+    }
+    if (p->record != NULL) {
+        td_record_free(p->record);
     }
     if (p->hub != NULL) {
         td_hub_free(p->hub);
@@ -135,6 +152,9 @@ void td_serve_turn(struct td_serve *s, td_mono now)
     td_hub_expire(s->parts.hub, now);
     td_decide_turn(s->parts.decide, now);
     td_mqttd_turn(s->parts.mqttd, now);
+    if (s->parts.httpd != NULL) {
+        td_httpd_turn(s->parts.httpd, now);
+    }
     td_store_turn(s->parts.store, now);
 }
 
@@ -142,6 +162,9 @@ td_mono td_serve_deadline(const struct td_serve *s)
 {
     td_mono at = td_mono_min(td_mqttd_deadline(s->parts.mqttd), td_store_deadline(s->parts.store));
     at = td_mono_min(at, td_decide_deadline(s->parts.decide));
+    if (s->parts.httpd != NULL) {
+        at = td_mono_min(at, td_httpd_deadline(s->parts.httpd));
+    }
     return td_mono_min(at, td_hub_deadline(s->parts.hub));
 }
 
@@ -149,6 +172,9 @@ void td_serve_addresses(const struct td_serve *s, char mqtt[64], char http[64])
 {
     td_mqttd_address(s->parts.mqttd, mqtt);
     http[0] = '\0';
+    if (s->parts.httpd != NULL) {
+        td_httpd_address(s->parts.httpd, http);
+    }
 }
 
 /* ---- death ---- */

@@ -59,6 +59,7 @@ struct td_serve_config {
     struct td_serve_mqtt_config mqtt;
     struct td_serve_http_config http;
     struct td_serve_store_config store;
+    uint32_t series_max; /* current values at hand; what comes beyond is stored all the same */
     const char *version;
 };
 

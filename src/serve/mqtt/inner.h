@@ -241,7 +241,7 @@ struct td_mqttd {
     struct entry **routed; /* by the delivery under way, with whose they are */
     struct session **routed_to;
     size_t routed_count, routed_cap;
-    uint32_t reached;        /* sessions that the publish under way was delivered to */
+    uint32_t reached; /* sessions that the publish under way was delivered to */
     struct td_buf spare[SPARE_MAX];
     size_t spare_count;
     struct td_buf scratch;     /* of one packet */
