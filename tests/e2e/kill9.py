@@ -325,7 +325,7 @@ class World:
                 self.violation("retained", f"{value} is older than {self.retainer.acknowledged_last}")
             link.disconnect()
         if self.points and self.broker.http_port:
-            sql = (f"SELECT value FROM points WHERE topic = '{self.recorder.topic}' AND field = 'n'"
+            sql = (f"SELECT value FROM points WHERE stream = '{self.recorder.topic}' AND field = 'n'"
                    f" AND value >= {min(self.points)}")
             url = f"http://127.0.0.1:{self.broker.http_port}/api/v1/query?" + urllib.parse.urlencode({"sql": sql})
             with urllib.request.urlopen(url, timeout=harness.PATIENCE_S) as answer:
