@@ -121,6 +121,9 @@ struct td_store {
     bool stopping;
 };
 
+/* The shape of the ring that a directory has; untouched if there is none. */
+void td_store_shape(struct td_sys *sys, const char *log_dir, uint32_t *segment_bytes,
+                    uint32_t *segment_count);
 /* Reads the log; on failure `why` holds a message. */
 enum td_err td_store_recover(struct td_store *store, struct td_buf *why);
 /* One line into the damage report. */

@@ -66,6 +66,33 @@ static bool slot_of(td_slice name, uint32_t *slot)
     return digits >= 2 && td_slice_eq(td_slice_skip(name, digits), TD_STR(".tlog"));
 }
 
+void td_store_shape(struct td_sys *sys, const char *log_dir, uint32_t *segment_bytes,
+                    uint32_t *segment_count)
+{
+    struct td_buf names;
+    td_buf_init(&names, 1 << 20);
+    uint32_t count = 0, slot;
+    uint64_t bytes = 0;
+    bool listed = sys->list(sys, log_dir, &names) == TD_OK;
+    for (td_slice rest = td_buf_slice(&names); listed && rest.n > 0;) {
+        td_slice name = td_slice_head(rest, td_slice_find(rest, 0));
+        rest = td_slice_skip(rest, name.n + 1);
+        char path[TD_STORE_PATH_MAX];
+        int file;
+        (void)snprintf(path, sizeof path, "%s/%s", log_dir, (const char *)name.p);
+        if (slot_of(name, &slot) && sys->open(sys, path, TD_SYS_OPEN_READ, &file) == TD_OK) {
+            (void)sys->size(sys, file, &bytes); /* else as the one before */
+            sys->file_close(sys, file);
+            count++;
+        }
+    }
+    td_buf_fini(&names);
+    if (count >= 4 && bytes >= 8192 && bytes <= 15u << 20) {
+        *segment_bytes = (uint32_t)bytes;
+        *segment_count = count;
+    }
+}
+
 static enum td_err file_look(struct recovery *rv, td_slice name)
 {
     struct td_sys *sys = rv->store->sys;

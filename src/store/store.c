@@ -177,6 +177,9 @@ static struct td_store *store_new(const struct td_store_config *config, struct t
     (void)snprintf(store->hist_dir, sizeof store->hist_dir, "%s/hist", store->dir);
     (void)snprintf(store->damaged_dir, sizeof store->damaged_dir, "%s/damaged", store->dir);
     (void)snprintf(path, sizeof path, "%s/log", store->dir);
+    if (config->existing) {
+        td_store_shape(sys, path, &store->config.segment_bytes, &store->config.segment_count);
+    }
     td_vfs_init(&store->vfs, sys);
     store->parts = (struct td_parts){.vfs = &store->vfs,
                                      .dir = store->hist_dir,

@@ -31,7 +31,7 @@ struct td_store;
 /* A zero takes the default in brackets. */
 struct td_store_config {
     const char *dir;           /* made if absent */
-    bool existing;             /* TD_ENOENT instead of making a new one */
+    bool existing;             /* TD_ENOENT instead of making one; the ring's shape stays */
     uint32_t segment_bytes;    /* of the log [4 MB], a multiple of 4096 */
     uint32_t segment_count;    /* in the ring [16], at least 4 */
     uint32_t commit_bytes;     /* commit when so much is staged, whatever the class [64 KB] */
@@ -189,10 +189,17 @@ void td_store_cancel(struct td_store *store, uint64_t ticket);
 
 /* ---- the doctor ---- */
 
+struct td_store_health {
+    uint64_t segments, records;   /* of the log, read */
+    uint64_t entries;             /* of the state map in tandem.db */
+    uint64_t files, chunks, rows; /* of the history */
+    uint64_t damage;              /* findings */
+};
+
 /* Verifies log, state and every chunk of a directory that no hub has open, changing nothing but
  * what SQLite's own crash recovery changes. Each finding is a line in `report`: what, where,
- * remedy. *damage counts them. TD_EEXIST: a hub has it open. */
+ * remedy. TD_EEXIST: a hub has it open; TD_ENOENT: no such directory; then `report` says so. */
 enum td_err td_store_check(struct td_sys *sys, const char *dir, struct td_buf *report,
-                           uint64_t *damage);
+                           struct td_store_health *out);
 
 #endif

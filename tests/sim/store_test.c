@@ -13,7 +13,7 @@
 #include "sim/disk.h"
 #include "store/store.h"
 
-enum { KEYS = 40, STREAMS = 5, BATCHES_MAX = 4000, ROWS_MAX = 8000 };
+enum { HEAD_ROWS_MOST = 1024, KEYS = 40, STREAMS = 5, BATCHES_MAX = 4000, ROWS_MAX = 8000 };
 
 /* The state map after each batch, and all rows, as they were given. */
 struct model_row {
@@ -666,6 +666,56 @@ static void the_ring_may_change_its_shape(void **state)
     model_fini(&m);
 }
 
+static uint64_t doctor(struct rig *r, struct td_store_health *health)
+{
+    struct td_buf report;
+    td_buf_init(&report, 1 << 16);
+    assert_int_equal(TD_OK, td_store_check(&r->m->sys, "data", &report, health));
+    if (health->damage > 0) {
+        (void)snprintf(r->why, sizeof r->why, "%.*s", (int)report.n, (const char *)report.p);
+    }
+    td_buf_fini(&report);
+    return health->damage;
+}
+
+static void a_doctor_names_the_chunk_that_a_flipped_bit_hit(void **state)
+{
+    (void)state;
+    static const char *const chunk_file = "data/hist/raw-20261124.0.db";
+    struct rig r;
+    struct model m;
+    struct td_store_health sound, hurt;
+    rig_begin(&r, 12);
+    model_init(&m);
+    assert_int_equal(TD_OK, rig_open(&r));
+    rig_streams(&r);
+    for (size_t i = 0; i < 3000; i++) {
+        row_give(&r, &m);
+        if (i % 20 == 0) {
+            rig_wait(&r, m.rows[i].lsn);
+        }
+    }
+    rig_close(&r);
+    assert_int_equal(0, doctor(&r, &sound));
+    assert_true(sound.chunks > 3 && sound.rows > 1000 && sound.records > 0 && sound.entries > 0);
+    td_slice bytes = sim_disk_peek(r.d, chunk_file);
+    bool hit = false;
+    for (int i = 0; i < 400 && !hit; i++) { /* most bytes of so small a file are unused */
+        uint64_t at = sim_below(r.w, SIM_FAULT, bytes.n);
+        unsigned bit = (unsigned)sim_below(r.w, SIM_FAULT, 8);
+        assert_true(sim_disk_flip(r.d, chunk_file, at, bit));
+        hit = doctor(&r, &hurt) == 1 && strstr(r.why, ": chunk ") != NULL;
+        assert_true(hit || sim_disk_flip(r.d, chunk_file, at, bit));
+    }
+    assert_true(hit);
+    /* It costs the rows of that chunk; the question is answered. */
+    assert_int_equal(TD_OK, rig_open(&r));
+    int64_t left = rig_sql_int(&r, "SELECT count(*) FROM points WHERE field = 'b'");
+    assert_in_range(left, 3000 - HEAD_ROWS_MOST, 2999);
+    rig_end(&r);
+    model_fini(&m);
+}
+
 /* One life between two crashes. */
 static void life(struct rig *r, struct model *m, bool power)
 {
@@ -691,6 +741,10 @@ static void life(struct rig *r, struct model *m, bool power)
     }
     durable = td_store_durable(r->store);
     rig_crash(r, SIM_CUT_ANY);
+    struct td_store_health health;
+    if (sim_disk_peek(r->d, "data/lock").p != NULL && doctor(r, &health) > 0) {
+        fail_msg("the doctor: %s", r->why);
+    }
     assert_int_equal(TD_OK, rig_open(r));
     const struct td_store_stats *s = td_store_stats(r->store);
     if (s->damaged > 0) {
@@ -748,6 +802,7 @@ int main(void)
         cmocka_unit_test(a_question_that_is_cancelled_gets_no_answer),
         cmocka_unit_test(a_flipped_bit_costs_one_record),
         cmocka_unit_test(the_ring_may_change_its_shape),
+        cmocka_unit_test(a_doctor_names_the_chunk_that_a_flipped_bit_hit),
         cmocka_unit_test(all_that_was_durable_survives_a_power_cut_at_any_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
