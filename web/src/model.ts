@@ -12,6 +12,8 @@ import { Spark } from './spark';
 
 export const SERIES_MAX = 5000;
 const EVENTS_MAX = 200;
+const SILENT_INTERVALS = 10;
+const SILENT_LEAST_MS = 30_000;
 
 export interface Reading {
     readonly value: Value;
@@ -21,6 +23,32 @@ export interface Reading {
 
 const NEVER: Reading = { value: null, timeMs: 0, quality: Quality.unknown };
 
+/** Learns how often a value comes, to notice when it no longer does. Only regular ones are judged:
+ * what is said when something happens may rightly be quiet for long. */
+class Rhythm {
+    private lastMs = 0;
+    private count = 0;
+    private mean = 0;
+    private spread = 0;
+
+    heard(timeMs: number): void {
+        const gap = timeMs - this.lastMs;
+        if (this.lastMs > 0) {
+            this.count++;
+            const weight = 1 / Math.min(this.count, 16);
+            this.spread += (Math.abs(gap - this.mean) - this.spread) * (this.count > 1 ? weight : 0);
+            this.mean += (gap - this.mean) * weight;
+        }
+        this.lastMs = timeMs;
+    }
+
+    /** The age from which the value counts as silent. */
+    limitMs(): number {
+        const isRegular = this.count >= 6 && this.spread < this.mean / 2;
+        return isRegular ? Math.max(this.mean * SILENT_INTERVALS, SILENT_LEAST_MS) : Infinity;
+    }
+}
+
 export class Series {
     readonly key: string;
     readonly label: string;
@@ -28,7 +56,8 @@ export class Series {
     latest: Reading = NEVER;
     id = -1;
     decimals = 0;
-    spark = new Spark();
+    readonly spark = new Spark();
+    readonly rhythm = new Rhythm();
     onValue: ((reading: Reading) => void) | undefined; // the open chart, if any
 
     constructor(
@@ -161,6 +190,7 @@ class Model {
         }
         if (news) {
             series.spark.add(reading.timeMs, reading.value);
+            series.rhythm.heard(reading.timeMs);
             series.onValue?.(reading);
         }
         this.dirty.add(series);

@@ -5,6 +5,17 @@ import type { Value } from './frame';
 export const SPARK_COLUMNS = 60;
 export const SPARK_STEP_MS = 5000;
 
+/** Texts become one of a few shades: equal texts look equal, and a change shows. */
+export const SPARK_SHADES = 4;
+
+function shadeOf(text: string): number {
+    let hash = text.length;
+    for (let i = 0; i < text.length && i < 64; i++) {
+        hash = (hash * 31 + text.charCodeAt(i)) >>> 0;
+    }
+    return (hash ^ (hash >>> 7)) % SPARK_SHADES;
+}
+
 export class Spark {
     min: Float64Array | undefined;
     max!: Float64Array;
@@ -21,10 +32,10 @@ export class Spark {
 
     /** Readings come in time order, but history may be filled in behind the newest. */
     add(timeMs: number, value: Value): void {
-        if (typeof value === 'string' || value === null) {
+        if (value === null) {
             return;
         }
-        const v = Number(value);
+        const v = typeof value === 'string' ? shadeOf(value) : Number(value);
         const column = Math.floor(timeMs / SPARK_STEP_MS);
         if (!this.min) {
             this.make(column);

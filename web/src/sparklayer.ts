@@ -5,7 +5,7 @@
 // are measured when the layout changes, and only cells with news are repainted, ten times a second.
 // The picture is for sighted users only; the table view says the same in text.
 import type { Series } from './model';
-import { SPARK_COLUMNS, SPARK_STEP_MS } from './spark';
+import { SPARK_COLUMNS, SPARK_SHADES, SPARK_STEP_MS } from './spark';
 
 const PAINT_EVERY_MS = 100;
 
@@ -169,8 +169,8 @@ export class SparkLayer {
         const { spark, type } = cell.series;
         if (spark.min) {
             spark.advance(this.column);
-            if (type === 'bool') {
-                this.drawStrip(cell);
+            if (type === 'bool' || type === 'text') {
+                this.drawStrip(cell, type === 'bool');
             } else {
                 this.drawLine(cell);
             }
@@ -185,17 +185,30 @@ export class SparkLayer {
         }
     }
 
-    private drawStrip(cell: Cell): void {
+    private drawStrip(cell: Cell, bool: boolean): void {
         const { spark } = cell.series;
-        const w = cell.w / SPARK_COLUMNS;
-        let on = NaN;
+        const c = this.context;
+        let state = NaN;
+        let from = 0;
+        const block = (to: number) => {
+            if (!Number.isNaN(state) && to > from) {
+                const isOff = bool && state === 0;
+                const h = isOff ? 3 : 10;
+                c.globalAlpha = bool ? 1 : 0.35 + (0.65 * state) / (SPARK_SHADES - 1);
+                c.fillStyle = isOff || !bool ? this.ink.band : this.ink.line;
+                c.fillRect(from, cell.y + cell.h - 3 - h, to - from, h);
+            }
+        };
         this.each(cell, (x, at) => {
-            on = Number.isNaN(spark.last[at]!) ? on : spark.last[at]!;
-            this.context.fillStyle = on ? this.ink.line : this.ink.band;
-            if (!Number.isNaN(on)) {
-                this.context.fillRect(x, cell.y + cell.h - (on ? 10 : 3), w + 0.5, on ? 10 : 3);
+            const v = spark.last[at]!;
+            if (!Number.isNaN(v) && v !== state) {
+                block(x - 1);
+                state = v;
+                from = x;
             }
         });
+        block(cell.x + cell.w);
+        c.globalAlpha = 1;
     }
 
     private drawLine(cell: Cell): void {

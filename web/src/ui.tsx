@@ -54,7 +54,10 @@ export function doubtOf(series: Series, online: ReadonlySignal<boolean>): string
     if (quality === Quality.stale) {
         return 'stale';
     }
-    return online.value ? '' : 'offline';
+    if (!online.value) {
+        return 'offline';
+    }
+    return hubNow.value - timeMs > series.rhythm.limitMs() ? 'silent' : '';
 }
 
 export function Age({ series }: { series: Series }) {

@@ -23,7 +23,7 @@ const wanted: Series[] = [];
 let asking = 0;
 
 function askNext(): void {
-    const series = asking < 4 ? wanted.pop() : undefined;
+    const series = asking < 4 ? wanted.shift() : undefined;
     if (!series || series.spark.filled || series.id < 0) {
         return;
     }
@@ -42,17 +42,17 @@ function askNext(): void {
 }
 
 function wantHistory(series: Series): void {
-    if (series.type !== 'text') {
-        wanted.push(series);
-        askNext();
-    }
+    wanted.push(series);
+    askNext();
 }
 
 function Tile({ series, online }: { series: Series; online: ReadonlySignal<boolean> }) {
     const layer = useContext(Layer);
     const slot = useRef<HTMLSpanElement>(null);
     const text = useComputed(() => formatValue(series.shown.value.value, series.decimals));
-    const look = useComputed(() => `tile ${series.type}${doubtOf(series, online) ? ' stale' : ''}`);
+    const look = useComputed(() => 
+        ['tile', series.type, text.value.length > 8 && 'long', doubtOf(series, online) && 'stale'].filter(Boolean).join(' '),
+    );
     const unit = unitOf(series.topic, series.field);
     useLayoutEffect(() => {
         const element = slot.current!;
@@ -79,10 +79,14 @@ function Tile({ series, online }: { series: Series; online: ReadonlySignal<boole
     );
 }
 
+/** A card is as many tiles wide as makes it compact. */
+function widthOf(tiles: number): string {
+    return tiles > 8 ? 'wide' : tiles > 6 ? 'four' : tiles > 4 || tiles === 3 ? 'three' : tiles > 1 ? 'two' : 'one';
+}
+
 function Card({ thing, series }: { thing: Thing; series: readonly Series[] }) {
-    const size = series.length === 1 ? 'card one' : series.length > 8 ? 'card wide' : 'card';
     return (
-        <section class={size} aria-label={thing.name}>
+        <section class={`card ${widthOf(series.length)}`} aria-label={thing.name}>
             <header>
                 <h2>
                     <a href={href('machine', thing.name)}>

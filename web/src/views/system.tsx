@@ -31,7 +31,7 @@ function words(c: Counter): string {
     if (/uptime_s$|_s$/.test(c.name)) {
         return spanWords(c.value * 1000);
     }
-    return /bytes/.test(c.name) ? bytesWords(c.value) : formatNumber(c.value, 1);
+    return /bytes/.test(c.name) ? bytesWords(c.value) : formatNumber(c.value, Number.isInteger(c.value) ? 0 : 2);
 }
 
 interface Sample {
