@@ -45,6 +45,13 @@ if(NOT TANDEM_WEB STREQUAL "OFF")
   endif()
 endif()
 
+# The decoder, the formats and the columns behind the charts. Once is enough: not in every build.
+if(NOT web_source STREQUAL "${web_dir}/fallback.c" AND
+   NOT (TANDEM_SANITIZE OR TANDEM_HARDEN OR TANDEM_FUZZ OR TANDEM_COVER))
+  add_test(NAME unit_page COMMAND ${TANDEM_NODE} ${web_dir}/test/run.mjs)
+  set_tests_properties(unit_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
+endif()
+
 add_library(td_web STATIC ${web_source})
 target_include_directories(td_web PUBLIC ${CMAKE_SOURCE_DIR}/src)
 if(TARGET td_serve)
