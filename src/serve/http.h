@@ -25,7 +25,4 @@ void td_httpd_shutdown(struct td_httpd *httpd);
 void td_httpd_free(struct td_httpd *httpd);
 /* Where it listens, as text with NUL. */
 void td_httpd_address(const struct td_httpd *httpd, char out[64]);
-/* Tells all open pages that something happened (a rule fired): one JSON object. Copied. */
-void td_httpd_tell(struct td_httpd *httpd, td_slice json);
-
 #endif

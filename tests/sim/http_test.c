@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "serve/decide.h"
 #include "serve/http.h"
 #include "serve/record.h"
 #include "serve/web.h"
@@ -91,6 +92,35 @@ const struct td_web_file td_web_files[] = {
      .immutable = true},
 };
 const size_t td_web_file_count = 2;
+
+static struct td_decide_event event; /* every event looks like this */
+static uint64_t event_count, events_lost;
+static struct td_rules *rules;
+
+uint64_t td_decide_event_count(const struct td_decide *d)
+{
+    (void)d;
+    return event_count;
+}
+
+const struct td_decide_event *td_decide_event(const struct td_decide *d, uint64_t i)
+{
+    (void)d;
+    return i < events_lost ? NULL : &event;
+}
+
+struct td_rules *td_decide_rules(const struct td_decide *d)
+{
+    (void)d;
+    return rules;
+}
+
+const struct td_decide_stats *td_decide_stats(const struct td_decide *d)
+{
+    static const struct td_decide_stats stats = {.fired = 12};
+    (void)d;
+    return &stats;
+}
 
 /* Says a value: it becomes the newest. */
 static void tell(uint32_t series, const char *topic, const char *field, struct td_value value,
@@ -216,6 +246,7 @@ static void bed_make(struct bed *b, uint64_t seed)
     memset(b, 0, sizeof *b);
     current_count = 0;
     version = 0;
+    event_count = events_lost = 0;
     memset(&published, 0, sizeof published);
     b->w = sim_world_new(seed);
     b->w->wall_offset = INT64_C(1795510800) * TD_NS_PER_S; /* 2026-11-24T09:00:00Z */
@@ -227,6 +258,14 @@ static void bed_make(struct bed *b, uint64_t seed)
     b->parts.hub = td_hub_new(&limits, 1);
     struct td_store_config store = {.dir = "data", .segment_bytes = 65536, .segment_count = 4};
     assert_int_equal(TD_OK, td_store_open(&store, b->parts.sys, &b->parts.store, &why));
+    struct td_rules_file file = {
+        TD_STR("home.td"),
+        TD_STR("STREAM room FROM 'room/+r' (temp FLOAT);\n"
+               "RULE warm PER r WHEN room.temp > 25 SEND 'room/window' {open: true};\n")};
+    struct td_rules_config rule_config = {.files = &file, .file_count = 1, .seed = 1};
+    if (td_rules_load(&rule_config, &rules, &why) != TD_OK) {
+        fail_msg("%.*s", (int)why.n, (const char *)why.p);
+    }
     assert_int_equal(TD_OK,
                      td_httpd_new(&b->parts, "127.0.0.1:80", &config, &b->parts.httpd, &why));
     sim_machine_program(b->hub, &hub_program, b);
@@ -277,6 +316,7 @@ static void bed_end(struct bed *b)
     assert_int_equal(0, sim_net_stream_count(b->w));
     td_httpd_free(b->parts.httpd);
     td_store_abandon(b->parts.store);
+    td_rules_free(rules);
     td_hub_free(b->parts.hub);
     sim_machine_crash(b->hub, true);
     sim_machine_free(b->outside);
@@ -334,6 +374,8 @@ static void each_request_gets_its_status(void **state)
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"hub\":{\"published\":0,"},
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"record\":{\"rows\":4711,"},
         {GET("/api/v1/things"), "HTTP/1.1 200 OK", "{\"things\":[]}"},
+        {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"name\":\"warm\",\"kind\":\"RULE\",\"file\":"},
+        {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"last_fired\":null,\"last_action\":null"},
         {GET("/"), "HTTP/1.1 200 OK", "text/html"},
         {"HEAD /health HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 200 OK", "Content-Length: "},
         {GET("/nothing"), "HTTP/1.1 404 Not Found", "path '/nothing': nothing is there"},
@@ -812,15 +854,27 @@ static void an_event_reaches_every_page_and_a_lost_one_leaves_a_gap(void **state
     run_ms(&b, 300);
     (void)take_feed(c, &at, &kind, &seq);
     assert_int_equal(4, kind);
-    td_httpd_tell(b.parts.httpd, TD_STR("{\"rule\":\"r\",\"text\":\"t\"}"));
+    event = (struct td_decide_event){b.w->wall_offset, TD_STR("warm"), TD_STR("r1"), TD_STR("t")};
+    event_count = 1;
     turn(&b);
-    td_slice event = take_feed(c, &at, &kind, &seq);
+    td_slice json = take_feed(c, &at, &kind, &seq);
     assert_int_equal(3, kind);
-    assert_true(td_slice_eq(event, TD_STR("{\"rule\":\"r\",\"text\":\"t\"}")));
+    assert_true(td_slice_eq(json, TD_STR("{\"rule\":\"warm\",\"key\":\"r1\",\"text\":\"t\","
+                                         "\"time\":\"2026-11-24T09:00:00.000Z\"}")));
+    /* the hub keeps the last ones only: what it does not know any more is a gap */
+    uint32_t before = seq;
+    event_count = 5;
+    events_lost = 3;
+    turn(&b);
+    (void)take_feed(c, &at, &kind, &seq);
+    assert_int_equal(3, kind);
+    assert_int_equal(before + 3, seq);
+    (void)take_feed(c, &at, &kind, &seq);
     c->deaf = true;
     memset(big, 'x', sizeof big);
+    event.text = (td_slice){(uint8_t *)big, sizeof big};
     for (int i = 0; i < 10; i++) {
-        td_httpd_tell(b.parts.httpd, (td_slice){(uint8_t *)big, sizeof big});
+        event_count++;
         turn(&b);
     }
     struct client *m = ask(&b, GET("/api/v1/system"));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/time.h"
+#include "serve/decide.h"
 #include "serve/http/inside.h"
 #include "serve/record.h"
 
@@ -211,6 +212,62 @@ void td_httpd_things(struct td_httpd_conn *c, td_mono now)
     td_json_close(&o, ']');
     td_json_close(&o, '}');
     free(list.at);
+    td_httpd_answer_json(c, 200, &o);
+}
+
+/* ---- rules ---- */
+
+static void add_text(struct td_json_out *o, const char *key, td_slice text)
+{
+    td_json_key(o, key);
+    if (text.n > 0) {
+        td_json_string(o, text);
+    } else {
+        td_json_raw(o, "null");
+    }
+}
+
+static void add_rule(struct td_json_out *o, const struct td_rules_info *rule)
+{
+    td_json_open(o, '{');
+    add_text(o, "name", rule->name);
+    add_text(o, "kind", rule->kind);
+    add_text(o, "file", rule->file);
+    td_json_key(o, "line");
+    td_json_int(o, rule->line);
+    add_text(o, "text", rule->text);
+    td_json_key(o, "keys");
+    td_json_int(o, rule->keys);
+    td_json_key(o, "fired");
+    td_json_int(o, (int64_t)rule->fired);
+    td_json_key(o, "refused");
+    td_json_int(o, (int64_t)rule->refused);
+    td_json_key(o, "last_fired");
+    if (rule->last_fired > 0) {
+        add_time(o, rule->last_fired);
+    } else {
+        td_json_raw(o, "null");
+    }
+    add_text(o, "last_action", rule->last_action);
+    add_text(o, "state", rule->state);
+    td_json_close(o, '}');
+}
+
+void td_httpd_rules(struct td_httpd_conn *c, td_mono now)
+{
+    struct td_rules *rules = td_decide_rules(c->d->parts->decide);
+    struct td_json_out o = td_httpd_json(c->d);
+    (void)now;
+    td_json_open(&o, '{');
+    td_json_key(&o, "rules");
+    td_json_open(&o, '[');
+    for (size_t i = 0; i < td_rules_count(rules) && o.err == TD_OK; i++) {
+        struct td_rules_info rule;
+        td_rules_info(rules, i, &rule);
+        add_rule(&o, &rule);
+    }
+    td_json_close(&o, ']');
+    td_json_close(&o, '}');
     td_httpd_answer_json(c, 200, &o);
 }
 

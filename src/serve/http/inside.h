@@ -73,7 +73,7 @@ struct td_httpd {
     td_mono beat_at;       /* feeds: something by then, so that the page knows we live */
     uint64_t sliced;       /* the version of values that all feeds but the ones behind have seen */
     bool behind;           /* a feed could not be written to */
-    bool told;             /* an event was queued for feeds: it goes when this turn ends */
+    uint64_t told;         /* events of the rules that feeds have been told of */
     bool woken;            /* a question was answered: its connection goes on in the turn */
     struct td_httpd_stats stats;
 };
@@ -138,6 +138,7 @@ void td_httpd_published(struct td_httpd_conn *c);
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
 void td_httpd_system(struct td_httpd_conn *c, td_mono now);
+void td_httpd_rules(struct td_httpd_conn *c, td_mono now);
 void td_httpd_things(struct td_httpd_conn *c, td_mono now);
 void td_httpd_series(struct td_httpd_conn *c, td_mono now);
 void td_httpd_query(struct td_httpd_conn *c, td_mono now);

@@ -15,6 +15,8 @@
  * page is bounded by what it watches. Only an event can be lost; then seq has a gap. */
 #include <stdlib.h>
 
+#include "base/time.h"
+#include "serve/decide.h"
 #include "serve/http/inside.h"
 #include "serve/record.h"
 
@@ -289,21 +291,60 @@ static bool live_slice(struct td_httpd_conn *c, bool beat, td_mono now)
     return td_httpd_conn_write(c, now);
 }
 
-/* What td_httpd_tell() has queued goes at once, not with the next slice. */
-static void events_write(struct td_httpd *d, td_mono now)
+/* To one feed; false: broken. */
+static bool event_give(struct td_httpd_conn *c, td_slice json, td_mono now)
 {
-    for (struct td_httpd_conn *c = d->first, *next; d->told && c != NULL; c = next) {
-        next = c->next;
-        if (c->phase == TD_HTTPD_LIVE && !td_httpd_conn_write(c, now)) {
-            td_httpd_conn_close(c);
+    if (json.n == 0 || td_httpd_conn_unsent(c) > EVENT_UNSENT_MAX) {
+        c->live->seq++; /* the gap tells the page */
+        c->d->stats.live_events_dropped++;
+        return true;
+    }
+    frame_add(c, FRAME_EVENT, json);
+    return td_httpd_conn_write(c, now);
+}
+
+/* The event as JSON; empty: it is not kept any more. */
+static td_slice event_json(struct td_httpd *d, uint64_t i)
+{
+    const struct td_decide_event *event = td_decide_event(d->parts->decide, i);
+    struct td_json_out o = td_httpd_json(d);
+    char text[TD_TIME_TEXT_BYTES];
+    if (event == NULL) {
+        return (td_slice){NULL, 0};
+    }
+    td_time_text(event->at, text);
+    td_json_open(&o, '{');
+    td_json_key(&o, "rule");
+    td_json_string(&o, event->rule);
+    td_json_key(&o, "key");
+    td_json_string(&o, event->key);
+    td_json_key(&o, "text");
+    td_json_string(&o, event->text);
+    td_json_key(&o, "time");
+    td_json_string(&o, (td_slice){(const uint8_t *)text, sizeof text});
+    td_json_close(&o, '}');
+    return o.err == TD_OK ? td_buf_slice(o.to) : (td_slice){NULL, 0};
+}
+
+/* What rules did since the last turn goes at once, not with the next slice. */
+static void events_give(struct td_httpd *d, td_mono now)
+{
+    uint64_t count = td_decide_event_count(d->parts->decide);
+    for (; d->told < count && d->stats.live > 0; d->told++) {
+        td_slice json = event_json(d, d->told);
+        for (struct td_httpd_conn *c = d->first, *next; c != NULL; c = next) {
+            next = c->next;
+            if (c->phase == TD_HTTPD_LIVE && c->live->watching && !event_give(c, json, now)) {
+                td_httpd_conn_close(c);
+            }
         }
     }
-    d->told = false;
+    d->told = count;
 }
 
 void td_httpd_live_turn(struct td_httpd *d, td_mono now)
 {
-    events_write(d, now);
+    events_give(d, now);
     if (d->stats.live == 0 || now < td_httpd_live_deadline(d)) {
         return;
     }
@@ -327,22 +368,6 @@ td_mono td_httpd_live_deadline(const struct td_httpd *d)
     }
     bool news = d->behind || d->sliced < td_record_version(d->parts->record);
     return news ? td_mono_min(d->slice_at, d->beat_at) : d->beat_at;
-}
-
-void td_httpd_tell(struct td_httpd *d, td_slice json)
-{
-    for (struct td_httpd_conn *c = d->first; c != NULL; c = c->next) {
-        if (c->phase != TD_HTTPD_LIVE || !c->live->watching) {
-            continue;
-        }
-        if (td_httpd_conn_unsent(c) > EVENT_UNSENT_MAX) {
-            c->live->seq++; /* the gap tells the page */
-            d->stats.live_events_dropped++;
-            continue;
-        }
-        frame_add(c, FRAME_EVENT, json);
-        d->told = true;
-    }
 }
 
 /* ---- what the page says ---- */

@@ -1,5 +1,6 @@
 /* serve/http: how the hub is. Each counter is a row of metrics.def; /metrics and /api/v1/system are
  * two ways to write the rows. */
+#include "serve/decide.h"
 #include "serve/http/inside.h"
 #include "serve/record.h"
 
@@ -10,6 +11,8 @@ enum kind { COUNTER, GAUGE };
     S(hub, "hub", td_hub_stats(p->hub))                                                            \
     S(store, "store", td_store_stats(p->store))                                                    \
     S(record, "record", td_record_stats(p->record))                                                \
+    S(decide, "decide", td_decide_stats(p->decide))                                                \
+    S(rules, "rules", td_rules_stats(td_decide_rules(p->decide)))                                  \
     S(httpd, "http", &p->httpd->stats)
 
 enum section {
