@@ -10,12 +10,18 @@ enum { WAITING_MAX = 100000, WAITING_BYTES_MAX = 64 << 20, EVENT_BYTES_MAX = 512
 /* A message that a rule wants sent. */
 struct order {
     struct order *next;
+    uint64_t turn;   /* which order it was */
     uint64_t number; /* of a durable one: its key in the store; 0: not kept there */
-    uint64_t lsn;    /* when that is durable it may go; UINT64_MAX: its batch has not ended */
+    uint64_t lsn;    /* when that is durable it may go */
     td_slice topic, payload;
     td_ms expiry_ms;
     uint8_t qos, hops;
     bool retain;
+};
+
+/* First come, first go. */
+struct line {
+    struct order *first, **end;
 };
 
 struct event {
@@ -27,7 +33,10 @@ struct td_decide {
     struct td_subscriber who;
     struct td_parts *parts;
     struct td_rules *rules;
-    struct order *orders, **tail;
+    struct line ready; /* may go */
+    struct line held;  /* their batch has ended, it is not durable yet; LSNs rise along the line */
+    struct line fresh; /* their batch has not ended */
+    uint64_t turns;
     size_t order_bytes;
     uint64_t next_number;
     bool staged, started;
@@ -39,7 +48,28 @@ struct td_decide {
 
 /* ---- orders ---- */
 
-static struct order *order_add(struct td_decide *d, td_slice topic, td_slice payload)
+static void line_init(struct line *l)
+{
+    *l = (struct line){.end = &l->first};
+}
+
+static void line_add(struct line *l, struct order *o)
+{
+    o->next = NULL;
+    *l->end = o;
+    l->end = &o->next;
+}
+
+static struct order *line_take(struct line *l)
+{
+    struct order *o = l->first;
+    l->first = o->next;
+    l->end = l->first == NULL ? &l->first : l->end;
+    return o;
+}
+
+/* It stands in no line yet. NULL: too many wait. */
+static struct order *order_new(struct td_decide *d, td_slice topic, td_slice payload)
 {
     size_t bytes = sizeof(struct order) + topic.n + payload.n;
     if (d->stats.waiting >= WAITING_MAX || bytes > WAITING_BYTES_MAX - d->order_bytes) {
@@ -51,8 +81,7 @@ static struct order *order_add(struct td_decide *d, td_slice topic, td_slice pay
     td_put_bytes(td_put_bytes(p, topic), payload);
     o->topic = (td_slice){p, topic.n};
     o->payload = (td_slice){p + topic.n, payload.n};
-    *d->tail = o;
-    d->tail = &o->next;
+    o->turn = d->turns++;
     d->order_bytes += bytes;
     d->stats.waiting++;
     return o;
@@ -77,7 +106,6 @@ static void order_keep(struct td_decide *d, struct order *o)
     struct td_buf value;
     uint8_t key[9];
     o->number = d->next_number++;
-    o->lsn = UINT64_MAX;
     td_buf_init(&value, o->topic.n + o->payload.n + 64);
     (void)td_buf_add_u8(&value, o->qos); /* it fits: the bound was made for it */
     (void)td_buf_add_u8(&value, o->retain);
@@ -97,25 +125,25 @@ static void order_restore(struct td_decide *d, td_slice key, td_slice value)
     uint8_t qos = td_cursor_u8(&c), retain = td_cursor_u8(&c), hops = td_cursor_u8(&c);
     uint64_t expiry = td_cursor_varint64(&c);
     td_slice topic = td_cursor_lump(&c), payload = td_cursor_lump(&c);
-    struct order *o = k.err == TD_OK && c.err == TD_OK ? order_add(d, topic, payload) : NULL;
+    struct order *o = k.err == TD_OK && c.err == TD_OK ? order_new(d, topic, payload) : NULL;
     if (o != NULL) {
         o->number = number;
         o->qos = qos;
         o->retain = retain != 0;
         o->hops = hops;
         o->expiry_ms = (td_ms)expiry;
+        line_add(&d->ready, o);
     }
     d->next_number = number >= d->next_number ? number + 1 : d->next_number;
 }
 
 static void publish(struct td_decide *d, const struct order *o, td_mono now)
 {
-    struct td_sys *sys = d->parts->sys;
     struct td_message m = {.topic = o->topic,
                            .payload = o->payload,
                            .expires =
                                o->expiry_ms > 0 ? td_mono_after(now, o->expiry_ms) : TD_NEVER,
-                           .at = sys->wall(sys),
+                           .at = d->parts->wall,
                            .qos = o->qos,
                            .hops = o->hops,
                            .retain = o->retain};
@@ -136,7 +164,7 @@ static void remember(struct td_decide *d, const struct td_rules_out *out)
     td_slice rule = td_slice_head(out->rule, 64), key = td_slice_head(out->key, 128);
     td_slice text = td_slice_head(out->payload, EVENT_BYTES_MAX - 192);
     uint8_t *p = e->bytes;
-    e->seen = (struct td_decide_event){.at = d->parts->sys->wall(d->parts->sys),
+    e->seen = (struct td_decide_event){.at = d->parts->wall,
                                        .rule = {p, rule.n},
                                        .key = {p + rule.n, key.n},
                                        .text = {p + rule.n + key.n, text.n}};
@@ -146,7 +174,7 @@ static void remember(struct td_decide *d, const struct td_rules_out *out)
 
 static void send(struct td_decide *d, const struct td_rules_out *out)
 {
-    struct order *o = order_add(d, out->topic, out->payload);
+    struct order *o = order_new(d, out->topic, out->payload);
     if (o == NULL) {
         return;
     }
@@ -157,6 +185,7 @@ static void send(struct td_decide *d, const struct td_rules_out *out)
     if (out->qos > 0) {
         order_keep(d, o);
     }
+    line_add(out->qos > 0 ? &d->fresh : &d->ready, o);
 }
 
 static void state(struct td_decide *d, const struct td_rules_out *out)
@@ -181,10 +210,9 @@ static void drain(struct td_decide *d)
 
 static void hear(struct td_decide *d, const struct td_message *m, bool retained)
 {
-    struct td_sys *sys = d->parts->sys;
     struct td_rules_message in = {
         .topic = m->topic, .payload = m->payload, .hops = m->hops, .retained = retained};
-    td_rules_message(d->rules, &in, sys->mono(sys), sys->wall(sys));
+    td_rules_message(d->rules, &in, d->parts->now, d->parts->wall);
     drain(d);
 }
 
@@ -253,7 +281,9 @@ enum td_err td_decide_new(struct td_parts *parts, const struct td_serve_file *fi
 {
     struct td_decide *d = td_alloc(sizeof *d);
     d->parts = parts;
-    d->tail = &d->orders;
+    line_init(&d->ready);
+    line_init(&d->held);
+    line_init(&d->fresh);
     d->next_number = 1;
     d->who = (struct td_subscriber){.type = &rules_type, .id = UINT64_MAX - 1};
     td_buf_init(&d->gone, 16 << 20);
@@ -275,10 +305,11 @@ enum td_err td_decide_new(struct td_parts *parts, const struct td_serve_file *fi
 void td_decide_free(struct td_decide *d)
 {
     td_hub_unsubscribe_all(d->parts->hub, &d->who);
-    while (d->orders != NULL) {
-        struct order *o = d->orders;
-        d->orders = o->next;
-        order_free(d, o);
+    struct line *const lines[] = {&d->ready, &d->held, &d->fresh};
+    for (size_t i = 0; i < TD_COUNT(lines); i++) {
+        while (lines[i]->first != NULL) {
+            order_free(d, line_take(lines[i]));
+        }
     }
     if (d->rules != NULL) {
         td_rules_free(d->rules);
@@ -328,34 +359,31 @@ void td_decide_routed(struct td_decide *d, uint64_t lsn)
         return;
     }
     d->staged = false;
-    for (struct order *o = d->orders; o != NULL; o = o->next) {
-        o->lsn = o->lsn == UINT64_MAX ? lsn : o->lsn;
+    while (d->fresh.first != NULL) {
+        struct order *o = line_take(&d->fresh);
+        o->lsn = lsn;
+        line_add(&d->held, o);
     }
 }
 
-/* The first order that may go, taken out of the queue. */
+/* The first order that may go. */
 static struct order *order_take(struct td_decide *d)
 {
-    uint64_t durable = td_store_durable(d->parts->store);
-    for (struct order **at = &d->orders; *at != NULL; at = &(*at)->next) {
-        struct order *o = *at;
-        if (o->lsn <= durable) {
-            *at = o->next;
-            d->tail = o->next == NULL ? at : d->tail;
-            return o;
-        }
+    const struct order *held = d->held.first, *ready = d->ready.first;
+    bool durable = held != NULL && held->lsn <= td_store_durable(d->parts->store);
+    if (durable && (ready == NULL || held->turn < ready->turn)) {
+        return line_take(&d->held);
     }
-    return NULL;
+    return ready == NULL ? NULL : line_take(&d->ready);
 }
 
 void td_decide_turn(struct td_decide *d, td_mono now)
 {
-    struct td_sys *sys = d->parts->sys;
     if (!d->started) {
         return;
     }
     if (td_rules_deadline(d->rules) <= now) {
-        td_rules_expire(d->rules, now, sys->wall(sys));
+        td_rules_expire(d->rules, now, d->parts->wall);
         drain(d);
         end_batch(d);
     }
