@@ -9,13 +9,7 @@
 
 #include <stdlib.h>
 
-enum {
-    READ_BYTES = 16 * 1024,
-    RETRY_MS_MAX = 30000,
-    LEAVE_MS = 1000,
-    IDS = 256,
-    ALIAS_BYTES = 16 * 1024
-};
+enum { READ_BYTES = 16 * 1024, RETRY_MS_MAX = 30000, LEAVE_MS = 1000, ALIAS_BYTES = 16 * 1024 };
 
 void td_app_peer_init(struct td_app_peer *p, struct td_sys *sys,
                       const struct td_app_peer_config *config)
@@ -29,8 +23,8 @@ void td_app_peer_init(struct td_app_peer *p, struct td_sys *sys,
         .held_bytes = config->held_bytes,
         .slots = config->slots == 0 ? NULL : td_alloc(config->slots * sizeof(struct td_mqtt_slot)),
         .slot_count = config->slots,
-        .ids = td_alloc(IDS * sizeof(uint16_t)),
-        .id_count = IDS,
+        .ids = config->ids == 0 ? NULL : td_alloc(config->ids * sizeof(uint16_t)),
+        .id_count = config->ids,
         .aliases = td_alloc(ALIAS_BYTES),
         .alias_bytes = ALIAS_BYTES,
     };

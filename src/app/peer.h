@@ -18,6 +18,7 @@ struct td_app_peer_config {
     size_t packet_bytes_max; /* largest packet to send or to receive */
     size_t held_bytes;       /* for QoS 1 and 2 messages under way; 0: QoS 0 only */
     size_t slots;            /* packet ids at once, a power of two */
+    size_t ids;              /* twice the QoS 2 messages to receive at once, a power of two */
     td_ms retry_ms;          /* first pause before coming back, doubling up to 30 s; 0: never */
     /* What the client says (see client.h), and with NULL that the transport is gone: peer->why. */
     void (*heard)(struct td_app_peer *p, const struct td_mqtt_client_event *event, td_mono now);

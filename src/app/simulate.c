@@ -448,6 +448,7 @@ static void device_begin(struct town *t, const struct device_type *type, struct 
         .packet_bytes_max = PACKET_MAX,
         .held_bytes = HELD,
         .slots = SLOTS,
+        .ids = SLOTS,
         .retry_ms = 500,
         .heard = heard,
         .ctx = d,

@@ -8,7 +8,12 @@
 #include "app/format.h"
 #include "app/loop.h"
 
-enum { PACKET_MAX = 16 * 1024 * 1024, LINE_MAX_BYTES = 4 * PACKET_MAX, SLOTS = 128 };
+enum {
+    PACKET_MAX = 16 * 1024 * 1024,
+    LINE_MAX_BYTES = 4 * PACKET_MAX,
+    SLOTS = 128,
+    IDS = 128 * 1024 /* all there are */
+};
 
 struct sub {
     struct td_app_dial dial;
@@ -248,7 +253,7 @@ static void turn(struct td_linux *l, struct sub *u)
 
 static int run(struct td_linux *l, struct sub *u)
 {
-    struct td_app_peer_config config = {.heard = heard, .ctx = u, .slots = SLOTS};
+    struct td_app_peer_config config = {.heard = heard, .ctx = u, .slots = SLOTS, .ids = IDS};
     int status = TD_CLI_OK;
     u->sys = td_linux_sys(l);
     if (!td_app_dial_resolve(&u->dial, "sub", u->sys, &config, &status)) {

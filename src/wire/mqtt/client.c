@@ -128,6 +128,17 @@ static void record_free(struct td_mqtt_client *c, uint64_t at)
 
 /* ---- life ---- */
 
+/* What there is memory for, unless the options say something else. */
+static uint16_t receive_max(const struct td_mqtt_props *p,
+                            const struct td_mqtt_client_memory *memory)
+{
+    size_t room = memory->id_count / 2;
+    if (td_mqtt_has(p, TD_MQTT_PROP_RECEIVE_MAXIMUM)) {
+        return p->receive_maximum;
+    }
+    return (uint16_t)(room == 0 ? 1 : room < UINT16_MAX ? room : UINT16_MAX);
+}
+
 void td_mqtt_client_init(struct td_mqtt_client *c, const struct td_mqtt_client_options *options,
                          const struct td_mqtt_client_memory *memory)
 {
@@ -147,8 +158,7 @@ void td_mqtt_client_init(struct td_mqtt_client *c, const struct td_mqtt_client_o
     c->limits.packet_bytes_max = v5 && td_mqtt_has(p, TD_MQTT_PROP_MAXIMUM_PACKET_SIZE)
                                      ? p->maximum_packet_size
                                      : UINT32_MAX;
-    c->limits.receive_max =
-        v5 && td_mqtt_has(p, TD_MQTT_PROP_RECEIVE_MAXIMUM) ? p->receive_maximum : UINT16_MAX;
+    c->limits.receive_max = v5 ? receive_max(p, memory) : UINT16_MAX;
     c->limits.alias_max =
         v5 && td_mqtt_has(p, TD_MQTT_PROP_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0;
     c->limits.alias_bytes_max = (uint32_t)memory->alias_bytes;
@@ -172,6 +182,10 @@ enum td_err td_mqtt_client_connect(struct td_mqtt_client *c, td_mono now)
         .props = o->props,
         .connect = o->connect,
     };
+    if (c->limits.receive_max < UINT16_MAX) {
+        p.props.has |= TD_MQTT_HAS(RECEIVE_MAXIMUM);
+        p.props.receive_maximum = c->limits.receive_max;
+    }
     size_t n = td_mqtt_packet_size(&p);
     if (n == 0 || n > c->memory.out_bytes) {
         return TD_ERANGE;

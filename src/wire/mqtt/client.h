@@ -27,7 +27,8 @@ struct td_mqtt_client_options {
 };
 
 /* Lent for the client's life. `out` must hold the largest packet to send; `held` keeps QoS 1 and 2
- * messages until they are acknowledged and may be empty for who sends QoS 0 only. */
+ * messages until they are acknowledged, is aligned to 8, and may be empty for who sends QoS 0
+ * only. */
 struct td_mqtt_client_memory {
     uint8_t *out;
     size_t out_bytes; /* at least TD_MQTT_CLIENT_OUT_MIN */

@@ -114,7 +114,7 @@ static void a_conversation_in_5_0(void **state)
     d.options.props.has = TD_MQTT_HAS(SESSION_EXPIRY);
     d.options.props.session_expiry_s = 60;
     assert_int_equal(TD_OK, td_mqtt_client_connect(&d.c, 0));
-    sends(&d, "10 16 0004 'MQTT' 05 80 000A 05 11 0000003C 0001 'c' 0001 'u'");
+    sends(&d, "10 19 0004 'MQTT' 05 80 000A 08 11 0000003C 21 0004 0001 'c' 0001 'u'");
     /* maximum QoS 1, no retain, maximum packet size 20 */
     assert_int_equal(TD_MQTT_EVENT_CONNECTED, hears(&d, "20 0C 00 00 09 24 01 25 00 27 00000014"));
     assert_int_equal(TD_ERANGE, publish(&d, 2, "x", &id));
