@@ -10,6 +10,7 @@
 
 #include "serve/decide.h"
 #include "serve/http.h"
+#include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
 #include "serve/web.h"
 #include "sim/disk.h"
@@ -59,6 +60,13 @@ const struct td_record_stats *td_record_stats(const struct td_record *record)
 {
     static const struct td_record_stats stats = {.rows = 4711};
     (void)record;
+    return &stats;
+}
+
+const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
+{
+    static const struct td_mqttd_stats stats = {.sessions = 815};
+    (void)d;
     return &stats;
 }
 
@@ -370,6 +378,8 @@ static void each_request_gets_its_status(void **state)
     } cases[] = {
         {GET("/health"), "HTTP/1.1 200 OK", "{\"status\":\"ok\",\"uptime_s\":"},
         {GET("/metrics"), "HTTP/1.1 200 OK", "tandem_http_requests_total "},
+        {GET("/metrics"), "HTTP/1.1 200 OK",
+         "# TYPE tandem_mqtt_sessions gauge\ntandem_mqtt_sessions 815\n"},
         {GET("/metrics"), "HTTP/1.1 200 OK", "tandem_info{version=\"1.2.3\"} 1\n"},
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"hub\":{\"published\":0,"},
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"record\":{\"rows\":4711,"},

@@ -2,6 +2,7 @@
  * two ways to write the rows. */
 #include "serve/decide.h"
 #include "serve/http/inside.h"
+#include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
 
 enum kind { COUNTER, GAUGE };
@@ -9,6 +10,7 @@ enum kind { COUNTER, GAUGE };
 /* The sections, in their order, with what their rows are fields of. */
 #define SECTIONS(S)                                                                                \
     S(hub, "hub", td_hub_stats(p->hub))                                                            \
+    S(mqttd, "mqtt", td_mqttd_stats(p->mqttd))                                                     \
     S(store, "store", td_store_stats(p->store))                                                    \
     S(record, "record", td_record_stats(p->record))                                                \
     S(decide, "decide", td_decide_stats(p->decide))                                                \
