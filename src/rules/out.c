@@ -79,9 +79,10 @@ void td_out_send(struct td_rules *r, struct td_inst *inst, const struct td_send 
     put_out(r, &out, fits);
     struct td_statement *st = inst->statement;
     td_buf_clear(&r->key_text);
-    (void)td_buf_printf(&r->key_text, "SEND ");
+    (void)td_buf_add(&r->key_text, TD_STR("SEND "));
     td_pattern_fill(send->topic, inst->keys, &r->key_text);
-    (void)td_buf_printf(&r->key_text, " %.*s", TD_LANG_S(send->payload));
+    (void)td_buf_add_u8(&r->key_text, ' ');
+    (void)td_buf_add(&r->key_text, send->payload);
     st->last_action_bytes = td_slice_head(td_buf_slice(&r->key_text), TD_LAST_ACTION_MAX).n;
     memcpy(st->last_action, r->key_text.p, st->last_action_bytes);
 }

@@ -40,8 +40,10 @@ static void told(struct td_rules *r, struct td_inst *inst, size_t from)
         memcpy(&o, r->outs.p + i * sizeof o, sizeof o);
         td_slice topic = {r->out_bytes.p + o.topic, o.topic_n};
         td_slice payload = {r->out_bytes.p + o.payload, o.payload_n < 200 ? o.payload_n : 200};
-        (void)td_buf_printf(&r->encoded, "%sSEND %.*s %.*s", r->encoded.n > 0 ? "; " : "",
-                            TD_LANG_S(topic), TD_LANG_S(payload));
+        (void)td_buf_add(&r->encoded, r->encoded.n > 0 ? TD_STR("; SEND ") : TD_STR("SEND "));
+        (void)td_buf_add(&r->encoded, topic);
+        (void)td_buf_add_u8(&r->encoded, ' ');
+        (void)td_buf_add(&r->encoded, payload);
     }
     if (r->encoded.n == 0) {
         (void)td_buf_add(&r->encoded, TD_STR("HOLD"));
