@@ -151,8 +151,8 @@ static const char *take(struct td_config *config, const struct setting *s,
     case SECONDS:
         fine = number_of(s, node, &v);
         if (fine && !td_in(v, s->least, s->most)) {
-            snprintf(room, 120, "%llu is outside %llu to %llu", (unsigned long long)v,
-                     (unsigned long long)s->least, (unsigned long long)s->most);
+            (void)snprintf(room, 120, "%llu is outside %llu to %llu", (unsigned long long)v,
+                           (unsigned long long)s->least, (unsigned long long)s->most);
             return room;
         }
         number_put(field, s->bytes, v);
@@ -214,8 +214,8 @@ static enum td_err unknown(const struct reading *r, const struct td_toml *node, 
     const char *names[TD_COUNT(settings)];
     size_t n = names_of(section, names);
     char word[64];
-    snprintf(word, sizeof word, "%.*s", (int)(node->key.n < 60 ? node->key.n : 60),
-             (const char *)node->key.p);
+    (void)snprintf(word, sizeof word, "%.*s", (int)(node->key.n < 60 ? node->key.n : 60),
+                   (const char *)node->key.p);
     const char *near = td_cli_nearest(word, names, n);
     if (near != NULL) {
         return complain(r, node, "'%s' is not known here; did you mean '%s'?", word, near);
@@ -287,6 +287,7 @@ enum td_err td_config_read(struct td_config *config, const char *name, td_slice 
 void td_config_init(struct td_config *config)
 {
     *config = (struct td_config){.mqtt_insecure = false};
+    td_serve_config_default(&config->serve); /* what has no row yet */
     td_arena_init(&config->arena, 0);
     for (size_t i = 0; i < TD_COUNT(settings); i++) {
         const struct setting *s = &settings[i];

@@ -27,7 +27,7 @@ bool td_toml_fail_at(struct td_toml_parser *p, const uint8_t *at, const char *te
     if (p->err == TD_OK) {
         p->err = TD_ESYNTAX;
         place_of(p, at, &p->error->line, &p->error->column);
-        snprintf(p->error->text, sizeof p->error->text, "%s", text);
+        (void)snprintf(p->error->text, sizeof p->error->text, "%s", text);
     }
     return false;
 }
@@ -47,8 +47,8 @@ bool td_toml_full(struct td_toml_parser *p)
 static bool fail_key(struct td_toml_parser *p, const uint8_t *at, td_slice key, const char *text)
 {
     char all[200];
-    snprintf(all, sizeof all, "'%.*s' %s", (int)(key.n < 60 ? key.n : 60),
-             key.n > 0 ? (const char *)key.p : "", text);
+    (void)snprintf(all, sizeof all, "'%.*s' %s", (int)(key.n < 60 ? key.n : 60),
+                   key.n > 0 ? (const char *)key.p : "", text);
     return td_toml_fail_at(p, at, all);
 }
 

@@ -49,7 +49,13 @@ static enum td_err open_store(struct td_serve *s, const struct td_serve_config *
 {
     struct td_store_config store = {.dir = config->data_dir,
                                     .segment_bytes = config->store.segment_bytes,
-                                    .segment_count = config->store.segments};
+                                    .segment_count = config->store.segments,
+                                    .head_bytes_max = config->store.head_bytes_max,
+                                    .streams_max = config->store.streams_max,
+                                    .keep_days = config->store.keep_days,
+                                    .query_bytes_max = config->store.query_bytes_max,
+                                    .query_rows_max = config->store.query_rows_max,
+                                    .query_ms_max = config->store.query_ms_max};
     return td_store_open(&store, s->parts.sys, &s->parts.store, why);
 }
 
@@ -185,6 +191,9 @@ bool td_serve_stop(struct td_serve *s, td_mono now)
     if (!s->stopping) {
         s->stopping = true;
         td_mqttd_shutdown(s->parts.mqttd, now);
+        if (s->parts.httpd != NULL) {
+            td_httpd_shutdown(s->parts.httpd);
+        }
     }
     return td_store_stop(s->parts.store, now);
 }

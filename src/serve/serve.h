@@ -35,9 +35,15 @@ struct td_serve_mqtt_config {
     uint32_t sessions_max;
 };
 
-struct td_serve_store_config {
-    uint32_t segment_bytes; /* of the log's ring */
+struct td_serve_store_config { /* a zero takes the store's own default */
+    uint32_t segment_bytes;    /* of the log's ring */
     uint32_t segments;
+    uint64_t head_bytes_max; /* rows in memory */
+    uint32_t streams_max;
+    uint32_t keep_days;       /* older history is deleted; 0: never */
+    uint64_t query_bytes_max; /* memory of one question */
+    uint32_t query_rows_max;  /* of an answer */
+    td_ms query_ms_max;       /* a question's deadline */
 };
 
 struct td_serve_http_config {

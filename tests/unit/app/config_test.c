@@ -35,6 +35,23 @@ static void defaults_are_what_the_rows_say(void **state)
     td_config_fini(&c);
 }
 
+static void the_simulator_runs_with_the_same_defaults(void **state)
+{
+    (void)state;
+    struct td_config c;
+    struct td_serve_config d;
+    td_config_init(&c);
+    td_serve_config_default(&d);
+    assert_memory_equal(&d.mqtt, &c.serve.mqtt, sizeof d.mqtt);
+    assert_memory_equal(&d.hub, &c.serve.hub, sizeof d.hub);
+    assert_int_equal(d.http.connections_max, c.serve.http.connections_max);
+    assert_int_equal(d.http.live_max, c.serve.http.live_max);
+    assert_int_equal(d.http.body_bytes_max, c.serve.http.body_bytes_max);
+    assert_int_equal(d.http.write_bytes_max, c.serve.http.write_bytes_max);
+    assert_int_equal(d.series_max, c.serve.series_max);
+    td_config_fini(&c);
+}
+
 static void a_file_goes_over_the_defaults(void **state)
 {
     (void)state;
@@ -165,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_what_the_rows_say),
+        cmocka_unit_test(the_simulator_runs_with_the_same_defaults),
         cmocka_unit_test(a_file_goes_over_the_defaults),
         cmocka_unit_test(what_is_wrong_is_refused_with_place_rule_and_remedy),
         cmocka_unit_test(a_listener_on_a_network_must_be_wanted_in_so_many_words),

@@ -269,13 +269,13 @@ static void nesting_and_keys_end_at_their_bounds(void **state)
         memset(text, '[', sizeof text);
         memcpy(text, "a=", 2);
         memset(text + 2 + deep, ']', (size_t)deep);
-        td_slice s = {(uint8_t *)text, (size_t)(2 + 2 * deep)};
+        td_slice s = {(uint8_t *)text, 2 + 2 * (size_t)deep};
         assert_int_equal(want, parse(s, &arena, got, sizeof got, &error));
         for (int i = 0; i < deep; i++) {
             memcpy(text + 2 * i, "k.", 2);
         }
         memcpy(text + 2 * deep - 1, "=1", 2);
-        s.n = (size_t)(2 * deep + 1);
+        s.n = 2 * (size_t)deep + 1;
         assert_int_equal(want, parse(s, &arena, got, sizeof got, &error));
     }
 }
