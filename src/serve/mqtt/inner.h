@@ -167,6 +167,12 @@ static inline bool session_durable(const struct session *s)
     return s->expiry_s > 0;
 }
 
+/* The store must know that the session is owed it. */
+static inline bool entry_durable(const struct entry *e, const struct session *s)
+{
+    return e->qos > 0 && session_durable(s);
+}
+
 struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice client_id);
 /* NULL: sessions_max is reached. */
 struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice client_id);

@@ -245,7 +245,7 @@ static void keep_group(struct td_mqttd *d, const struct td_message *m, struct en
 {
     size_t routes = 0;
     for (size_t i = 0; i < count; i++) {
-        routes += session_durable(sessions[i]) && routed_before(sessions, i) == again;
+        routes += entry_durable(entries[i], sessions[i]) && routed_before(sessions, i) == again;
     }
     if (routes == 0) {
         return;
@@ -256,7 +256,7 @@ static void keep_group(struct td_mqttd *d, const struct td_message *m, struct en
     add_message(d, &d->record, m, wall_of(d, m->expires, d->now));
     add_varint(&d->record, routes);
     for (size_t i = 0; i < count; i++) {
-        if (session_durable(sessions[i]) && routed_before(sessions, i) == again) {
+        if (entry_durable(entries[i], sessions[i]) && routed_before(sessions, i) == again) {
             k->routes[at].session = sessions[i]->number;
             entries[i]->kept = k;
             entries[i]->route = at++;

@@ -83,7 +83,10 @@ static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_
         s = td_mqttd_session_find(d,
                                   client_id); /* gone with its connection, if it was not durable */
     }
-    if (s != NULL && p->connect.clean_start) {
+    if (s != NULL && !session_durable(s)) { /* came through a crash for its will only */
+        td_mqttd_session_will_clear(s);
+    }
+    if (s != NULL && (p->connect.clean_start || !session_durable(s))) {
         td_mqttd_session_end(s);
         s = NULL;
     }

@@ -7,7 +7,8 @@
  *                                 v
  *                        connection gone: stays in the window, sent again at resume
  *
- * QoS 0 goes straight into the connection's write buffer, or nowhere. */
+ * QoS 0 goes straight into the connection's write buffer, or nowhere; but a QoS 2 message waits for
+ * its commit whatever the subscription's QoS, or a crash would bring it twice. */
 #include <stdlib.h>
 
 #include "serve/mqtt/inner.h"
@@ -253,7 +254,8 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
         s->d->stats.dropped_expired++;
         return;
     }
-    if (qos == 0) {
+    bool absent = s->conn == NULL || !s->conn->open;
+    if (qos == 0 && (m->qos < 2 || absent)) {
         deliver_now(s, m, delivery);
         return;
     }
@@ -298,7 +300,7 @@ bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
     bool durable = false;
     for (size_t i = 0; i < d->routed_count; i++) {
         td_mqttd_session_assign(d->routed_to[i]);
-        durable = durable || session_durable(d->routed_to[i]);
+        durable = durable || entry_durable(d->routed[i], d->routed_to[i]);
     }
     if (durable) {
         td_mqttd_keep_message(d, m, d->routed, d->routed_to, d->routed_count);
@@ -311,7 +313,7 @@ void td_mqttd_routed(struct td_mqttd *d, uint64_t lsn)
     for (size_t i = 0; i < d->routed_count; i++) {
         struct entry *e = d->routed[i];
         e->routed = false;
-        if (e->kept != NULL && e->qos == 2) {
+        if (e->qos == 0 || (e->kept != NULL && e->qos == 2)) {
             e->lsn = lsn;
         }
     }
