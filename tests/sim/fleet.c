@@ -581,7 +581,11 @@ static void tick(struct sim_event *event)
 {
     struct client *c = TD_CONTAINER(event, struct client, tick);
     const struct sim_fleet_plan *plan = &c->fleet->plan;
-    act_later(c, plan->tick_min, plan->tick_max);
+    if (c->fleet->calm) {
+        act_later(c, 100 * TD_NS_PER_MS, 500 * TD_NS_PER_MS);
+    } else {
+        act_later(c, plan->tick_min, plan->tick_max);
+    }
     if (c->line == NONE) {
         line_open(c);
         return;

@@ -349,8 +349,9 @@ static void got_live(struct sim_book *b, uint32_t who, uint32_t number, struct s
         sim_fail(b->w, "client %u got message %u with QoS %u, %d was granted", who, number, p->qos,
                  v->qos_least);
     }
-    /* Not surely in force when it was sent: after a crash its sender may send it again, later. */
-    bool sure = v->qos_least >= 0 && v->shared == 0;
+    /* Only what was surely to be delivered, with this QoS, when it was first sent: the rest may be
+     * lost at first and come when its sender, not having been acknowledged, sends it again. */
+    bool sure = v->qos_least == p->qos && (p->qos > 0 || m->qos == 0) && v->shared == 0;
     if (m->got[who] == 0 && sure && !m->will && !b->doubts.queues_full) {
         check_order(b, who, m, number, p->qos);
     }
@@ -463,12 +464,14 @@ static void check_want(struct sim_book *b, const struct sim_want *w)
     }
 }
 
-/* A shared subscription: some member, if all who ever were in the group lived to the end. */
+/* A shared subscription: some member, if all who ever were in the group lived to the end and none
+ * had it at QoS 0. */
 static void check_shared(struct sim_book *b, const struct sim_want *w)
 {
     for (size_t k = 0; k < b->want_count; k++) {
         const struct sim_want *o = &b->wants[k];
-        if (td_slice_eq(o->filter, w->filter) && o->until_sure != TD_NEVER) {
+        if (td_slice_eq(o->filter, w->filter) &&
+            (o->until_sure != TD_NEVER || o->options.qos == 0)) {
             return;
         }
     }

@@ -1,7 +1,7 @@
 /* sim: the swarm. One seed makes a plan (who comes, what breaks), lets it happen, calms down, and
  * checks that nothing that was promised is missing and nothing happened that was not to.
  *
- *     sim [SEED=n] [COUNT=k] [UNTIL=seconds] [TRACE=1] [TWICE=1] [HASH=1]
+ *     sim [SEED=n] [COUNT=k] [UNTIL=seconds] [TRACE=1] [TWICE=1] [HASH=1] [HISTORY=0]
  *
  * runs the seeds n, n + 1, .. (n: by the clock, printed). A failure prints how to replay it. TWICE
  * runs each seed two times and compares the traces; HASH prints the trace's hash of each. */
@@ -18,12 +18,13 @@
 
 #define ADDRESS "127.0.0.1:1883"
 
-enum { CALM_S_MAX = 300, STEPS_PER_S_MAX = 400000 };
+/* SILENCE_S: until everybody has noticed that the other side is gone without a word. */
+enum { CALM_S_MAX = 300, SILENCE_S = 25, STEPS_PER_S_MAX = 400000 };
 
 struct options {
     uint64_t seed, count;
     double until; /* seconds, 0: to the end */
-    bool trace, twice, hash;
+    bool trace, twice, hash, history;
 };
 
 struct plan {
@@ -42,7 +43,7 @@ struct run {
     struct sim_fleet *fleet;
     struct plan plan;
     struct sim_event chaos, restart;
-    bool calm;
+    bool calm, history;
 };
 
 struct totals {
@@ -268,10 +269,11 @@ static void settle(struct run *r)
 {
     char why[128] = "";
     td_mono begin = r->w->now, quiet = 5 * TD_NS_PER_S;
+    td_mono least = SILENCE_S * TD_NS_PER_S;
     while (!r->w->failed && r->w->now - begin < CALM_S_MAX * TD_NS_PER_S) {
         go(r, r->w->now + TD_NS_PER_S / 2);
         if (sim_fleet_settled(r->fleet, why) && r->w->now - sim_fleet_last_got(r->fleet) > quiet &&
-            r->w->now - begin > quiet) {
+            r->w->now - begin > least) {
             return;
         }
     }
@@ -303,9 +305,9 @@ static void finish(struct run *r)
     if (sim_hub_up(r->hub)) {
         sim_hub_crash(r->hub, SIM_POWER);
     }
-#ifdef SIM_HISTORY
-    sim_history_check(r->w, sim_hub_disk(r->hub), r->plan.hub.data_dir, r->book);
-#endif
+    if (r->history) {
+        sim_history_check(r->w, sim_hub_disk(r->hub), r->plan.hub.data_dir, r->book);
+    }
 }
 
 static void add(struct totals *t, const struct run *r)
@@ -348,7 +350,10 @@ static void report(const struct run *r)
 
 static uint64_t run_seed(uint64_t seed, const struct options *o, struct totals *t)
 {
-    struct run r = {.w = sim_world_new(seed), .chaos.fire = chaos, .restart.fire = restart};
+    struct run r = {.w = sim_world_new(seed),
+                    .chaos.fire = chaos,
+                    .restart.fire = restart,
+                    .history = o->history};
     current_seed = seed;
     r.w->verbose = o->trace;
     plan_make(r.w, &r.plan);
@@ -407,6 +412,8 @@ static bool option(struct options *o, const char *arg)
         o->trace = *value == '1';
     } else if (td_slice_eq(name, TD_STR("TWICE"))) {
         o->twice = *value == '1';
+    } else if (td_slice_eq(name, TD_STR("HISTORY"))) {
+        o->history = *value == '1';
     } else if (td_slice_eq(name, TD_STR("HASH"))) {
         o->hash = *value == '1';
     } else {
@@ -417,7 +424,7 @@ static bool option(struct options *o, const char *arg)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = (uint64_t)time(NULL) * 1000, .count = 1};
+    struct options o = {.seed = (uint64_t)time(NULL) * 1000, .count = 1, .history = true};
     struct totals t = {0};
     for (int i = 1; i < argc; i++) {
         if (!option(&o, argv[i])) {
