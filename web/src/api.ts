@@ -24,15 +24,14 @@ export interface SeriesAnswer {
 export interface RuleAnswer {
     name: string;
     kind: string;
-    file?: string;
+    file?: string | null;
     line?: number;
-    text?: string;
+    text?: string | null;
     fired?: number;
     last_fired?: string | null;
     last_action?: string | null;
-    state?: string | null;
-    value?: Value;
-    winner?: string | null;
+    state?: string | null; // "key: what it is in; key: ..", or without keys
+    refused?: number;
 }
 
 export interface QueryAnswer {

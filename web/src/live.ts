@@ -37,10 +37,12 @@ function watchAll(): void {
     socket?.send(JSON.stringify({ watch: ['*'] }));
 }
 
-function eventText(event: unknown): { rule: string; text: string } {
+/** {"rule": "restock", "key": "v1, cola", "text": "SEND orders ..", "time": ".."} */
+function tellEvent(event: unknown, frameMs: number): void {
     const e = (typeof event === 'object' && event !== null ? event : {}) as Record<string, unknown>;
-    const word = (v: unknown) => (v === undefined || v === null ? '' : typeof v === 'string' ? v : JSON.stringify(v));
-    return { rule: word(e.rule ?? e.name), text: word(e.text ?? e.action ?? e.detail) };
+    const word = (v: unknown) => (typeof v === 'string' ? v : '');
+    const timeMs = Date.parse(word(e.time)) || frameMs;
+    model.event({ timeMs, rule: word(e.rule), key: word(e.key), text: word(e.text) });
 }
 
 function apply(frame: Frame): void {
@@ -56,11 +58,9 @@ function apply(frame: Frame): void {
             valueCount += frame.values.length;
             frame.values.forEach((entry) => model.value(entry, frame.timeMs));
             break;
-        case Kind.event: {
-            const { rule, text } = eventText(frame.event);
-            model.event(frame.timeMs, rule, text);
+        case Kind.event:
+            tellEvent(frame.event, frame.timeMs);
             break;
-        }
     }
 }
 

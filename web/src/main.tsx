@@ -120,7 +120,7 @@ function Spoken() {
         let last = '';
         const timer = setInterval(() => {
             const event = model.events.value[0];
-            const now = link.value === 'lost' ? 'The hub does not answer.' : event ? `${event.rule}: ${event.text}` : '';
+            const now = link.value === 'lost' ? 'The hub does not answer.' : event ? `${event.rule} ${event.key}: ${event.text}` : '';
             if (now !== last) {
                 last = words.value = now;
             }

@@ -81,6 +81,7 @@ export interface HubEvent {
     readonly id: number;
     readonly timeMs: number;
     readonly rule: string;
+    readonly key: string; // which of the rule's keys: "v1, cola"
     readonly text: string;
 }
 
@@ -197,8 +198,8 @@ class Model {
         this.schedule();
     }
 
-    event(timeMs: number, rule: string, text: string): void {
-        this.newEvents.push({ id: ++this.eventCount, timeMs, rule, text });
+    event(event: Omit<HubEvent, 'id'>): void {
+        this.newEvents.push({ id: ++this.eventCount, ...event });
         this.newEvents = this.newEvents.slice(-EVENTS_MAX);
         this.schedule();
     }

@@ -54,10 +54,7 @@ export function doubtOf(series: Series, online: ReadonlySignal<boolean>): string
     if (quality === Quality.stale) {
         return 'stale';
     }
-    if (!online.value) {
-        return 'offline';
-    }
-    return hubNow.value - timeMs > series.rhythm.limitMs() ? 'silent' : '';
+    return !online.value || hubNow.value - timeMs > series.rhythm.limitMs() ? 'silent' : '';
 }
 
 export function Age({ series }: { series: Series }) {

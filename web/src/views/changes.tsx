@@ -11,11 +11,14 @@ function Change({ event }: { event: HubEvent }) {
     return (
         <li>
             <time dateTime={new Date(event.timeMs).toISOString()}>{time}</time>
-            <a href={href('decisions', event.rule)}>
-                <Foreign text={event.rule || 'hub'} most={60} />
-            </a>
+            <span>
+                <a href={href('decisions', event.rule)}>
+                    <Foreign text={event.rule || 'hub'} most={60} />
+                </a>{' '}
+                <Foreign text={event.key} most={60} />
+            </span>
             <span class="what">
-                <Foreign text={event.text} most={160} />
+                <Foreign text={event.text || 'fired'} most={160} />
             </span>
         </li>
     );

@@ -3,10 +3,10 @@
 import { signal, useComputed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { api, type RuleAnswer } from '../api';
-import { ageWords, formatValue, shortTime } from '../format';
+import { ageWords, plain, shortTime } from '../format';
 import { hubNow, link, refill } from '../live';
 import { model } from '../model';
-import { route } from '../route';
+import { href, route } from '../route';
 import { RuleText } from '../ruletext';
 import { Command, Empty, Foreign, usePoll } from '../ui';
 import { Changes } from './changes';
@@ -31,7 +31,7 @@ export async function seedChanges(): Promise<void> {
     const past = (rules.value ?? []).filter((r) => r.last_fired);
     past.sort((a, b) => Date.parse(a.last_fired!) - Date.parse(b.last_fired!));
     for (const r of past) {
-        model.event(Date.parse(r.last_fired!), r.name, r.last_action ?? '');
+        model.event({ timeMs: Date.parse(r.last_fired!), rule: r.name, key: '', text: r.last_action ?? '' });
     }
 }
 
@@ -46,6 +46,48 @@ function LastFired({ rule }: { rule: RuleAnswer }) {
     return <>{text}</>;
 }
 
+interface KeyState {
+    key: string;
+    text: string;
+}
+
+/** `v1, cola: idle; v1, water: fired` */
+function statesOf(rule: RuleAnswer): KeyState[] {
+    const parts = rule.state ? rule.state.split(/; (?=[^;:]*: )/) : [];
+    return parts.map((part) => {
+        const at = part.indexOf(': ');
+        return at < 0 ? { key: '', text: part } : { key: part.slice(0, at), text: part.slice(at + 2) };
+    });
+}
+
+function States({ rule }: { rule: RuleAnswer }) {
+    if (rule.kind === 'ACTUATOR') {
+        return null; // its values stand above, with their winners
+    }
+    const states = statesOf(rule);
+    return states.length === 0 ? null : (
+        <ul class="states" aria-label={`State of ${rule.name}`}>
+            {states.map((s) => (
+                <li key={s.key} class={rule.kind === 'ALARM' && s.text === 'active' ? 'doubt' : 'state'}>
+                    {s.key && (
+                        <b>
+                            <Foreign text={s.key} most={60} />
+                        </b>
+                    )}{' '}
+                    <Foreign text={s.text} most={60} />
+                </li>
+            ))}
+        </ul>
+    );
+}
+
+function didWords(rule: RuleAnswer) {
+    if (rule.last_action) {
+        return <Foreign text={rule.last_action} most={300} />;
+    }
+    return rule.fired ? 'not kept over the restart' : 'nothing yet';
+}
+
 function Rule({ rule, chosen }: { rule: RuleAnswer; chosen: boolean }) {
     const where = rule.file ? `${rule.file}${rule.line ? ':' + rule.line : ''}` : '';
     return (
@@ -54,20 +96,19 @@ function Rule({ rule, chosen }: { rule: RuleAnswer; chosen: boolean }) {
                 <h2>
                     <Foreign text={rule.name} most={80} />
                 </h2>
-                {rule.state && (
-                    <span class="state">
-                        <Foreign text={rule.state} most={40} />
-                    </span>
-                )}
+                <span class="kind">{rule.kind.toLowerCase()}</span>
                 <span class="note">
                     <Foreign text={where} most={60} />
                 </span>
             </header>
             {rule.text && <RuleText text={rule.text} label={`Text of ${rule.name}`} />}
+            <States rule={rule} />
             <dl>
                 <div>
                     <dt>Fired</dt>
-                    <dd>{rule.fired ?? 0}×</dd>
+                    <dd>
+                        {rule.fired ?? 0}×{rule.refused ? <span class="doubt">{rule.refused} held back</span> : ''}
+                    </dd>
                 </div>
                 <div>
                     <dt>Last</dt>
@@ -77,24 +118,61 @@ function Rule({ rule, chosen }: { rule: RuleAnswer; chosen: boolean }) {
                 </div>
                 <div class="wide">
                     <dt>Did</dt>
-                    <dd>{rule.last_action ? <Foreign text={rule.last_action} most={300} /> : 'nothing yet'}</dd>
+                    <dd>{didWords(rule)}</dd>
                 </div>
             </dl>
         </article>
     );
 }
 
-function Actuator({ actuator }: { actuator: RuleAnswer }) {
-    const value = actuator.value ?? actuator.state ?? null;
+/** `on=TRUE (heat, slot 12)` for each field: what holds now, and who won. */
+function fieldsOf(text: string): { field: string; value: string; winner: string }[] {
+    return [...text.matchAll(/(\S+?)=(.*?) \(([^()]*)\)(?= |$)/g)].map(([, field = '', value = '', winner = '']) => ({
+        field,
+        value: { TRUE: 'on', FALSE: 'off' }[value] ?? value.replace(/^'(.*)'$/, '$1'),
+        winner,
+    }));
+}
+
+function Winner({ winner }: { winner: string }) {
+    const [name = '', ...slot] = winner.split(', ');
+    if (winner === 'default') {
+        return <>its default, nobody bids</>;
+    }
     return (
-        <article class="actuator" id={`rule-${actuator.name}`}>
+        <>
+            by{' '}
+            <a href={href('decisions', name)}>
+                <Foreign text={name} most={60} />
+            </a>
+            {slot.length > 0 && `, ${plain(slot.join(', '))}`}
+        </>
+    );
+}
+
+function Actuator({ actuator, state }: { actuator: RuleAnswer; state: KeyState }) {
+    return (
+        <article class="actuator">
             <h3>
-                <Foreign text={actuator.name} most={80} />
+                <Foreign text={`${actuator.name} ${state.key}`} most={80} />
             </h3>
-            <p class="big">
-                <bdi>{formatValue(value)}</bdi>
-            </p>
-            <p class="note">{actuator.winner ? <>held by <Foreign text={actuator.winner} most={60} /></> : 'nobody holds it'}</p>
+            <dl>
+                {fieldsOf(state.text).map((f) => (
+                    <div key={f.field}>
+                        <dt>
+                            <Foreign text={f.field} most={40} />
+                        </dt>
+                        <dd>
+                            <strong>
+                                <Foreign text={f.value} most={60} />
+                            </strong>{' '}
+                            <span class="note">
+                                <Winner winner={f.winner} />
+                            </span>
+                        </dd>
+                    </div>
+                ))}
+            </dl>
         </article>
     );
 }
@@ -142,13 +220,13 @@ export function Decisions() {
                 {list.length === 0 && <NoRules />}
                 {actuators.length > 0 && (
                     <section class="actuators" aria-label="Actuators">
-                        {actuators.map((a) => (
-                            <Actuator key={a.name} actuator={a} />
-                        ))}
+                        {actuators.flatMap((a) =>
+                            statesOf(a).map((s) => <Actuator key={`${a.name} ${s.key}`} actuator={a} state={s} />),
+                        )}
                     </section>
                 )}
                 <div class="rules">
-                    {others.map((r) => (
+                    {list.map((r) => (
                         <Rule key={r.name} rule={r} chosen={r.name === chosen} />
                     ))}
                 </div>

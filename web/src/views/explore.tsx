@@ -9,8 +9,15 @@ import { route, setParam } from '../route';
 const ROWS_SHOWN = 500;
 
 const EXAMPLES: [title: string, sql: string][] = [
-    ['All streams', 'SELECT * FROM streams'],
-    ['Latest points', 'SELECT * FROM points ORDER BY time DESC LIMIT 50'],
+    ['All streams', 'SELECT stream, field FROM streams ORDER BY stream, field'],
+    ['Latest points', 'SELECT time, stream, field, value\nFROM points ORDER BY ts DESC LIMIT 50'],
+    [
+        'Mean a minute',
+        "SELECT strftime('%H:%M', time_bucket('1m', ts) / 1000000000, 'unixepoch') AS minute, stream,\n" +
+            '  round(avg(value), 2) AS mean, min(value) AS least, max(value) AS most\n' +
+            "FROM points WHERE field = 'value'\n" +
+            'GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT 60',
+    ],
 ];
 
 const sql = signal(EXAMPLES[0]![1]);
@@ -157,6 +164,12 @@ export function Explore() {
             {trouble.value && (
                 <p class="trouble" role="alert">
                     {plain(trouble.value, 1000)}
+                </p>
+            )}
+            {!answer.value && !trouble.value && (
+                <p class="hint">
+                    There are <code>points(stream, ts, field, value, time)</code> and <code>streams(stream, field, series)</code>;{' '}
+                    <code>time_bucket('1m', ts)</code> groups by time. <code>ts</code> counts nanoseconds since 1970 (UTC).
                 </p>
             )}
             {answer.value && <Result result={answer.value} />}

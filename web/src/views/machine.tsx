@@ -138,19 +138,25 @@ function StateTable({ history }: { history: History }) {
     );
 }
 
+const TINTS = 6;
+const TINTED_MAX = 256;
+const tints = new Map<Value, number>();
+
+/** Equal texts have the same tint on every strip. */
+function tintOf(v: Value): string {
+    const tint = tints.get(v) ?? tints.size % TINTS;
+    if (tints.size < TINTED_MAX) {
+        tints.set(v, tint);
+    }
+    return `tint-${tint}`;
+}
+
 /** Text and on/off values as a strip: one block per state, as wide as it lasted. */
 function Strip({ history, bool }: { history: History; bool: boolean }) {
     const now = hubNow.value;
     const start = now - history.spanMs;
     const segments = history.states(now);
-    const tints = new Map<Value, number>();
-    const look = (v: Value) => {
-        if (bool) {
-            return v ? 'seg on' : 'seg off';
-        }
-        tints.set(v, tints.get(v) ?? tints.size % 6);
-        return `seg tint-${tints.get(v)}`;
-    };
+    const look = (v: Value) => `seg ${bool ? (v ? 'on' : 'off') : tintOf(v)}`;
     return (
         <div class="strip" aria-hidden="true">
             {segments.map((s, i) => {
@@ -160,7 +166,7 @@ function Strip({ history, bool }: { history: History; bool: boolean }) {
                 const text = formatValue(s.value);
                 return (
                     <span key={s.fromMs} class={look(s.value)} style={{ left: `${from * 100}%`, width: `${width}%` }} title={`${text}, since ${shortTime(s.fromMs, now)}`}>
-                        {width > 5 ? text : ''}
+                        {width > Math.min(5, text.length * 1.1 + 0.6) ? text : ''}
                     </span>
                 );
             })}
@@ -311,7 +317,7 @@ export function Machine() {
                 <h1>
                     <Foreign text={thing.name} most={120} />
                 </h1>
-                <p class="summary">{thing.online.value ? 'online' : <span class="flag">offline</span>}</p>
+                <p class="summary">{thing.online.value ? 'online' : <span class="flag">silent</span>}</p>
                 <Choices label="Span of time" value={range.value} choices={RANGES} onPick={(v) => setParam('range', v)} />
                 <Choices
                     label="Show as"

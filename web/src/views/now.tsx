@@ -93,7 +93,7 @@ function Card({ thing, series }: { thing: Thing; series: readonly Series[] }) {
                         <Foreign text={thing.name} most={80} />
                     </a>
                 </h2>
-                {!thing.online.value && <span class="flag">offline</span>}
+                {!thing.online.value && <span class="flag">silent</span>}
             </header>
             <div class="tiles">
                 {series.map((s) => (
@@ -255,7 +255,7 @@ function ValueTable({ parts }: { parts: readonly Part[] }) {
                                 <a href={href('machine', p.thing.name)}>
                                     <Foreign text={p.thing.name} most={80} />
                                 </a>
-                                {!p.thing.online.value && <span class="flag">offline</span>}
+                                {!p.thing.online.value && <span class="flag">silent</span>}
                             </th>
                         </tr>
                         {p.series.map((s) => (
