@@ -218,8 +218,8 @@ static void row_add(struct td_record *r, const struct td_message *m)
     size_t count = cells_of(r, s, m->at, cells);
     enum td_store_class class = m->qos > 0 ? TD_STORE_NOW : TD_STORE_1S;
     uint64_t lsn;
-    if (count > 0 && td_store_row(r->store, s->stream, ts, r->sys->wall(r->sys), cells, count,
-                                  class, &lsn) == TD_OK) {
+    if (count > 0 &&
+        td_store_row(r->store, s->stream, ts, m->at, cells, count, class, &lsn) == TD_OK) {
         r->stats.rows++;
         r->stats.values += count;
         r->lsn = lsn;

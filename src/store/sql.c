@@ -115,7 +115,7 @@ struct points {
     char *field;       /* NULL: all; else with its length */
     size_t field_n;
     struct td_scan_row row;
-    uint32_t column;
+    uint32_t column, columns; /* of the row: where we are, and how many may be there */
     sqlite3_int64 number;
 };
 
@@ -274,7 +274,7 @@ static int points_filter(sqlite3_vtab_cursor *c, int number, const char *text, i
     td_scan_init(&p->scan, p->sql->reader, p->streams, count, low, high);
     p->scanning = true;
     p->end = false;
-    p->row.block = NULL;
+    p->column = p->columns = 0; /* no row yet */
     return points_next(c);
 }
 
@@ -286,8 +286,7 @@ static const struct td_snap_stream *stream_now(const struct points *p)
 static bool cell_wanted(const struct points *p)
 {
     const struct td_snap_stream *s = stream_now(p);
-    if (p->column >= s->columns ||
-        td_block_get(p->row.block, p->row.row, p->column).type == TD_VALUE_NONE) {
+    if (td_block_get(p->row.block, p->row.row, p->column).type == TD_VALUE_NONE) {
         return false;
     }
     return p->field == NULL ||
@@ -299,7 +298,7 @@ static int points_next(sqlite3_vtab_cursor *c)
     struct points *p = points_of(c);
     p->number++;
     for (;;) {
-        while (p->row.block != NULL && ++p->column < p->row.block->columns) {
+        while (++p->column < p->columns) {
             if (cell_wanted(p)) {
                 return SQLITE_OK;
             }
@@ -316,6 +315,8 @@ static int points_next(sqlite3_vtab_cursor *c)
         if (atomic_load_explicit(&p->sql->q->stop, memory_order_relaxed)) {
             return SQLITE_INTERRUPT;
         }
+        uint32_t known = stream_now(p)->columns, held = p->row.block->columns;
+        p->columns = known < held ? known : held;
         p->column = UINT32_MAX; /* before the first */
     }
 }

@@ -339,9 +339,11 @@ enum td_err td_store_state_each(struct td_store *store, uint8_t kind,
     return td_tail_each(&store->tail, store->db, kind, fn, ctx);
 }
 
-static td_mono due_of(struct td_store *store, enum td_store_class c)
+/* By the last turn's clock: after a long wait it is in the past, and there was nothing to gather
+ * with anyway. */
+static td_mono due_of(const struct td_store *store, enum td_store_class c)
 {
-    return td_mono_after(store->sys->mono(store->sys), class_ms[c]);
+    return td_mono_after(store->now, class_ms[c]);
 }
 
 void td_store_put(struct td_store *store, uint8_t kind, td_slice key, td_slice value)
