@@ -295,11 +295,21 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
 
 /* ---- routes to the store ---- */
 
+/* Ids for what is being routed, so that one batch keeps message and id. What has waited longer gets
+ * its id in the session's own turn, which keeps it: assigned here, it would leave unrecorded, come
+ * again under another id after a crash, and a QoS 2 message would be there twice. */
+static void assign_fresh(struct session *s)
+{
+    if (s->waiting.first != NULL && s->waiting.first->routed) {
+        td_mqttd_session_assign(s);
+    }
+}
+
 bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
 {
     bool durable = false;
     for (size_t i = 0; i < d->routed_count; i++) {
-        td_mqttd_session_assign(d->routed_to[i]);
+        assign_fresh(d->routed_to[i]);
         durable = durable || entry_durable(d->routed[i], d->routed_to[i]);
     }
     if (durable) {
