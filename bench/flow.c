@@ -174,10 +174,10 @@ static uint32_t topic_put(char out[TOPIC_BYTES], unsigned pub)
 
 static void send_batch(struct conn *p)
 {
-    static uint8_t payload[65536]; /* the part behind the stamp stays spaces */
+    static uint8_t payload[65536]; /* behind the stamp: spaces in JSON, else no text */
     char topic[TOPIC_BYTES];
     if (payload[sizeof payload - 1] == 0) {
-        memset(payload, ' ', sizeof payload);
+        memset(payload, opt.form == PAYLOAD_JSON ? ' ' : 0xA5, sizeof payload);
     }
     for (unsigned i = 0; i < opt.batch; i++) {
         uint32_t stream = topic_put(topic, p->index);
