@@ -186,10 +186,13 @@ static void token_take(struct reading *r, const struct td_json_token *t)
 /* False: it is not JSON. */
 static bool json_read(struct td_leaves *l, td_slice payload)
 {
-    struct reading r = {.l = l};
+    struct reading r; /* its arrays are written before they are read */
     struct td_json json;
     struct td_json_token t;
     uint64_t dropped = l->dropped;
+    r.l = l;
+    r.path_n = r.depth = 0;
+    r.path_over = false;
     td_json_init(&json, payload);
     do {
         (void)td_json_next(&json, &t); /* the same as t.kind */
@@ -201,6 +204,13 @@ static bool json_read(struct td_leaves *l, td_slice payload)
         td_buf_clear(&l->text);
     }
     return t.kind == TD_JSON_END;
+}
+
+/* What is not JSON is mostly told by its first byte. */
+static bool json_begins(uint8_t c)
+{
+    return c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' ||
+           c == 'f' || c == 'n';
 }
 
 /* ---- what is not JSON ---- */
@@ -253,7 +263,7 @@ enum td_leaves_kind td_leaves_read(struct td_leaves *l, td_slice payload)
     if (s.n == 0) {
         return TD_LEAVES_NONE;
     }
-    if (json_read(l, s)) {
+    if (json_begins(s.p[0]) && json_read(l, s)) {
         return l->count > 0 ? TD_LEAVES_GOOD : TD_LEAVES_NONE;
     }
     return text_read(l, s);
