@@ -462,7 +462,7 @@ static void device_begin(struct town *t, const struct device_type *type, struct 
 static void town_init(struct town *t, uint64_t seed)
 {
     static const struct product products[PRODUCTS] = {
-        {"cola", {.stock = 12, .cap = 20, .sold = 100, .rate = 0.22}, 4, 0},
+        {"cola", {.stock = 7, .cap = 20, .sold = 100, .rate = 0.22}, 4, 0},
         {"water", {.stock = 17, .cap = 24, .sold = 100, .rate = 0.15}, 6, 0},
         {"snack", {.stock = 9, .cap = 16, .sold = 100, .rate = 0.1}, 3, 0},
     };

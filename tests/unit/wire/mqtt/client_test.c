@@ -405,6 +405,66 @@ static void acknowledging_by_hand_is_up_to_the_caller(void **state)
     sends(&d, "50 02 0002 40 03 0001 87");
 }
 
+static void acknowledgements_that_nobody_waits_for_are_answered_or_ignored(void **state)
+{
+    (void)state;
+    struct desk d;
+    uint16_t id;
+    sit_down(&d, 5);
+    connected(&d, false);
+    assert_int_equal(-1, hears(&d, "40 02 0007")); /* ignored */
+    sends(&d, "");
+    assert_int_equal(-1, hears(&d, "50 02 0007")); /* the server must be able to end it */
+    sends(&d, "62 03 0007 92");
+    assert_int_equal(-1, hears(&d, "50 03 0007 97"));
+    sends(&d, "");
+    assert_int_equal(-1, hears(&d, "62 02 0007"));
+    sends(&d, "70 03 0007 92");
+    assert_int_equal(TD_OK, publish(&d, 2, "x", &id));
+    sends(&d, "34 07 0001 'a' 0001 00 'x'");
+    assert_int_equal(-1, hears(&d, "50 02 0001 50 02 0001")); /* twice */
+    sends(&d, "62 02 0001 62 02 0001");
+    assert_int_equal(TD_MQTT_EVENT_PUBLISHED, hears(&d, "70 02 0001"));
+    assert_int_equal(TD_MQTT_EVENT_CLOSED, hears(&d, "F0 00"));
+}
+
+static void more_qos_2_messages_than_announced_end_the_connection(void **state)
+{
+    (void)state;
+    struct desk d;
+    sit_down(&d, 4); /* 3.1.1 cannot be told of the bound of four */
+    connected(&d, false);
+    for (unsigned i = 1; i <= 4; i++) {
+        char bytes[] = "34 06 0001 'a' 000. 'x'";
+        bytes[18] = (char)('0' + i);
+        assert_int_equal(TD_MQTT_EVENT_MESSAGE, hears(&d, bytes));
+    }
+    assert_int_equal(TD_MQTT_EVENT_CLOSED, hears(&d, "34 06 0001 'a' 0005 'x'"));
+    assert_int_equal(TD_MQTT_REASON_QUOTA_EXCEEDED, d.event.reason);
+}
+
+static void verbs_are_refused_while_there_is_no_room_or_no_connection(void **state)
+{
+    (void)state;
+    struct desk d;
+    uint16_t id;
+    struct td_mqtt_filter f = {.filter = TD_STR("a"), .qos = 1};
+    td_slice filter = TD_STR("a");
+    sit_down(&d, 5);
+    assert_int_equal(TD_EAGAIN, td_mqtt_client_subscribe(&d.c, &f, 1, NULL, 1, &id));
+    assert_int_equal(TD_EAGAIN, td_mqtt_client_unsubscribe(&d.c, &filter, 1, 1, &id));
+    assert_int_equal(TD_EAGAIN, td_mqtt_client_ack(&d.c, 1, 1, 0, 1));
+    assert_int_equal(TD_EAGAIN, td_mqtt_client_disconnect(&d.c, 0, 1));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(TD_OK, publish(&d, 1, "x", &id));
+    }
+    assert_int_equal(TD_EFULL, publish(&d, 1, "x", &id)); /* all ids are in use */
+    connected(&d, false);
+    assert_int_equal(TD_EFULL, td_mqtt_client_subscribe(&d.c, &f, 1, NULL, 1, &id));
+    filter = TD_STR("a/#/b");
+    assert_int_equal(TD_ERANGE, td_mqtt_client_unsubscribe(&d.c, &filter, 1, 1, &id));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +482,9 @@ int main(void)
         cmocka_unit_test(options_and_names_that_do_not_fit_are_refused),
         cmocka_unit_test(topic_aliases_of_the_server_are_resolved),
         cmocka_unit_test(acknowledging_by_hand_is_up_to_the_caller),
+        cmocka_unit_test(acknowledgements_that_nobody_waits_for_are_answered_or_ignored),
+        cmocka_unit_test(more_qos_2_messages_than_announced_end_the_connection),
+        cmocka_unit_test(verbs_are_refused_while_there_is_no_room_or_no_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
