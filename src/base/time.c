@@ -52,6 +52,19 @@ void td_time_text(td_wall at, char out[TD_TIME_TEXT_BYTES])
     memcpy(out, text, TD_TIME_TEXT_BYTES);
 }
 
+void td_time_http(td_wall at, char out[TD_TIME_HTTP_BYTES])
+{
+    static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char text[64];
+    int64_t s = at < 0 ? 0 : at / TD_NS_PER_S, day = s / 86400;
+    struct date d = date_of(day);
+    (void)snprintf(text, sizeof text, "%.3s, %02u %.3s %04d %02d:%02d:%02d GMT",
+                   days + 3 * (day % 7), d.day, months + 3 * (size_t)(d.month - 1), (int)d.year,
+                   (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60));
+    memcpy(out, text, TD_TIME_HTTP_BYTES);
+}
+
 /* ---- reading ---- */
 
 static bool digit(td_slice s)

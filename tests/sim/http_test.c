@@ -461,6 +461,7 @@ static void each_request_gets_its_status(void **state)
             ASSERT_HAS(c, cases[i].also);
             ASSERT_HAS(c, "Content-Security-Policy: default-src 'self'; frame-ancestors 'none'");
             ASSERT_HAS(c, "X-Content-Type-Options: nosniff");
+            ASSERT_HAS(c, "Date: Tue, 24 Nov 2026 09:0");
             assert_false(has(c, "Access-Control"));
             hang_up(&b, c);
         }
@@ -947,7 +948,8 @@ static void a_ping_is_answered_and_too_many_feeds_are_refused(void **state)
     run_ms(&b, 500);
     assert_true(td_slice_eq(TD_STR("hello"), take(c, &at)));
     assert_int_equal(0x8A, c->got.p[0]);
-    upgrade(&b, dial(&b));
+    struct client *quiet = dial(&b);
+    upgrade(&b, quiet);
     static const char *const bad[][2] = {
         {"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
          "Sec-WebSocket-Protocol: tandem.live.1\r\n",
@@ -974,6 +976,8 @@ static void a_ping_is_answered_and_too_many_feeds_are_refused(void **state)
         run_ms(&b, 500);
         ASSERT_HAS(r, bad[i][1]);
     }
+    run_ms(&b, 35000);
+    assert_true(quiet->closed); /* it never said what it watches */
     bed_end(&b);
 }
 

@@ -8,7 +8,8 @@
 #include "base/json.h"
 #include "hub/hub.h"
 
-enum { NOBODY = UINT32_MAX, EXPIRY_SLACK_S = 2 };
+#define NOBODY UINT32_MAX /* no enum: ISO C keeps those within int */
+enum { EXPIRY_SLACK_S = 2 };
 
 struct session {
     bool tried, ever;    /* a CONNECT went out; one before the present one did */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/time.h"
 #include "serve/http/inside.h"
 
 enum {
@@ -146,8 +147,8 @@ bool td_httpd_conn_write(struct td_httpd_conn *c, td_mono now)
         any = true;
     }
     if (td_httpd_conn_unsent(c) == 0) {
-        if (c->phase == TD_HTTPD_LIVE) {
-            td_httpd_conn_until(c, TD_NEVER);
+        if (c->phase == TD_HTTPD_LIVE && td_httpd_live_watching(c)) {
+            td_httpd_conn_until(c, TD_NEVER); /* before it watches, the deadline stands */
         }
     } else if (any || c->timer.place == 0) {
         td_httpd_conn_until(c, td_mono_after(now, c->phase == TD_HTTPD_LIVE ? LIVE_MS : SILENT_MS));
@@ -210,9 +211,12 @@ static void answered(struct td_httpd_conn *c, unsigned status)
 
 void td_httpd_answer(struct td_httpd_conn *c, const struct td_httpd_answer *a)
 {
-    struct td_http_field fields[TD_HTTPD_FIELDS_MAX + TD_COUNT(always) + 2];
+    struct td_http_field fields[TD_HTTPD_FIELDS_MAX + TD_COUNT(always) + 3];
     size_t n = TD_COUNT(always);
+    char date[TD_TIME_HTTP_BYTES];
     memcpy(fields, always, sizeof always);
+    td_time_http(sys_of(c)->wall(sys_of(c)), date);
+    fields[n++] = (struct td_http_field){TD_STR("Date"), {(uint8_t *)date, sizeof date}};
     field_add(fields, &n, "Cache-Control", a->cache != NULL ? a->cache : "no-store");
     if (a->type != NULL) {
         field_add(fields, &n, "Content-Type", a->type);

@@ -150,6 +150,7 @@ void td_httpd_page(struct td_httpd_conn *c);
 
 /* Bytes came in; false: close. */
 bool td_httpd_live_feed(struct td_httpd_conn *c, uint8_t *p, size_t n, td_mono now);
+bool td_httpd_live_watching(const struct td_httpd_conn *c);
 void td_httpd_live_free(struct td_httpd_conn *c);
 /* Slices that are due. */
 void td_httpd_live_turn(struct td_httpd *d, td_mono now);

@@ -277,7 +277,7 @@ static bool live_slice(struct td_httpd_conn *c, bool beat, td_mono now)
         d->behind |= live->watching && news;
         return true;
     }
-    if (td_httpd_conn_unsent(c) > 0) {
+    if (td_httpd_conn_unsent(c) > 0 || d->stats.unsent_bytes > TD_HTTPD_UNSENT_BYTES_MAX) {
         d->behind |= news;
         d->stats.live_skipped += news;
         return true;
@@ -458,10 +458,12 @@ static void wish(struct td_httpd_conn *c, td_mono now)
         close_with(c, TD_WS_CODE_POLICY, wrong);
         return;
     }
-    live->watching = true;
-    if (td_httpd_conn_unsent(c) > c->d->config.write_bytes_max) {
-        return; /* asks without reading: it has snapshots enough */
+    if (td_httpd_conn_unsent(c) > c->d->config.write_bytes_max ||
+        c->d->stats.unsent_bytes > TD_HTTPD_UNSENT_BYTES_MAX) {
+        close_with(c, TD_WS_CODE_TRY_LATER, "too many bytes wait to be read");
+        return;
     }
+    live->watching = true;
     live->seen = 0;
     live->named_count = live->named_slots = 0;
     free(live->named);
@@ -597,6 +599,11 @@ void td_httpd_live(struct td_httpd_conn *c, td_mono now)
         .field_count = 4};
     td_httpd_answer(c, &a);
     live_new(c, now);
+}
+
+bool td_httpd_live_watching(const struct td_httpd_conn *c)
+{
+    return c->live->watching;
 }
 
 void td_httpd_live_free(struct td_httpd_conn *c)

@@ -96,11 +96,30 @@ static void every_day_survives_the_round_trip_and_follows_the_one_before(void **
     assert_memory_equal("2260-03-2", before, 9);
 }
 
+static void http_has_its_own_form_of_a_time(void **state)
+{
+    (void)state;
+    static const struct {
+        td_wall at;
+        const char *want;
+    } cases[] = {
+        {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {INT64_C(784111777) * TD_NS_PER_S, "Sun, 06 Nov 1994 08:49:37 GMT"}, /* the RFC's */
+        {INT64_C(1795510800) * TD_NS_PER_S, "Tue, 24 Nov 2026 09:00:00 GMT"},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        char text[TD_TIME_HTTP_BYTES];
+        td_time_http(cases[i].at, text);
+        assert_memory_equal(cases[i].want, text, sizeof text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_read_as_people_write_them),
         cmocka_unit_test(what_is_not_a_time_is_refused),
+        cmocka_unit_test(http_has_its_own_form_of_a_time),
         cmocka_unit_test(every_day_survives_the_round_trip_and_follows_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
