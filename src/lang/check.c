@@ -71,6 +71,20 @@ bool td_lang_check_numeric(const struct td_lang_expr *e)
     return e->type.kind == TD_LANG_NUM || e->type.kind == TD_LANG_ANY;
 }
 
+bool td_lang_check_number(struct td_lang_scope *s, const struct td_lang_expr *e, const char *what)
+{
+    struct td_buf is;
+    if (td_lang_check_numeric(e)) {
+        return true;
+    }
+    td_buf_init(&is, 200);
+    td_lang_type_name(&e->type, &is);
+    td_lang_error(s->diag, e->place, "%s must be a number", what);
+    td_lang_why(s->diag, "this is %.*s", TD_LANG_S(td_buf_slice(&is)));
+    td_buf_fini(&is);
+    return false;
+}
+
 /* Takes whatever unit its counterpart has. */
 static bool pliant(const struct td_lang_expr *e)
 {
@@ -91,7 +105,7 @@ static bool convert(struct td_lang_scope *s, struct td_lang_expr **e, double mul
         return true;
     }
     if (from->op == TD_LANG_OP_NUM) {
-        from->num = from->num * mul + add;
+        from->num = td_lang_affine(from->num, mul, add);
         return true;
     }
     struct td_lang_expr *to = td_arena_alloc(s->arena, sizeof *to);
@@ -131,16 +145,15 @@ static bool other_kind(struct td_lang_scope *s, const struct td_lang_expr *a,
     char ua[TD_LANG_UNIT_NAME], ub[TD_LANG_UNIT_NAME];
     td_lang_unit_name(&a->type.unit, ua);
     td_lang_unit_name(&b->type.unit, ub);
-    td_lang_error(s->diag, b->place, "%s does not go together: %s and %s", what, ua, ub);
-    td_lang_why(s->diag, "they measure different things");
+    td_lang_error(s->diag, b->place, "%s must measure the same, not %s and %s", what, ua, ub);
     return false;
 }
 
 bool td_lang_check_unify(struct td_lang_scope *s, struct td_lang_expr **a, struct td_lang_expr **b,
                          const char *what)
 {
-    if (!td_lang_check_numeric(*a) || !td_lang_check_numeric(*b)) {
-        return mismatch(s, td_lang_check_numeric(*a) ? *b : *a, &td_lang_type_plain, what);
+    if (!td_lang_check_number(s, *a, what) || !td_lang_check_number(s, *b, what)) {
+        return false;
     }
     if (pliant(*b)) {
         (*b)->type = (*a)->type.kind == TD_LANG_NUM ? (*a)->type : (*b)->type;
@@ -165,12 +178,12 @@ bool td_lang_check_unify(struct td_lang_scope *s, struct td_lang_expr **a, struc
 static bool check_shift(struct td_lang_scope *s, struct td_lang_expr *e)
 {
     bool sub = e->op == TD_LANG_OP_SUB, fa = affine(e->a), fb = affine(e->b);
-    if (!td_lang_check_numeric(e->a) || !td_lang_check_numeric(e->b)) {
-        return mismatch(s, td_lang_check_numeric(e->a) ? e->b : e->a, &td_lang_type_plain,
-                        "what is added");
+    if (!td_lang_check_number(s, e->a, "what is added") ||
+        !td_lang_check_number(s, e->b, "what is added")) {
+        return false;
     }
     if (!fa && !fb) {
-        bool good = td_lang_check_unify(s, &e->a, &e->b, "this sum");
+        bool good = td_lang_check_unify(s, &e->a, &e->b, "what is added");
         e->type = e->a->type;
         return good;
     }
@@ -191,7 +204,7 @@ static bool check_shift(struct td_lang_scope *s, struct td_lang_expr *e)
         return true;
     }
     if (!td_lang_unit_same_dim(&(*diff)->type.unit, &temp->type.unit)) {
-        return other_kind(s, temp, *diff, "this sum");
+        return other_kind(s, temp, *diff, "what is added");
     }
     struct td_lang_unit step = temp->type.unit;
     step.offset = 0;
@@ -203,8 +216,8 @@ static bool check_product(struct td_lang_scope *s, struct td_lang_expr **slot)
     struct td_lang_expr *e = *slot;
     struct td_lang_expr *both[2] = {e->a, e->b};
     for (size_t i = 0; i < 2; i++) {
-        if (!td_lang_check_numeric(both[i])) {
-            return mismatch(s, both[i], &td_lang_type_plain, "what is multiplied or divided");
+        if (!td_lang_check_number(s, both[i], "what is multiplied or divided")) {
+            return false;
         }
         if (affine(both[i])) {
             return td_lang_check_says(s, both[i], "a temperature on a scale cannot be multiplied",
@@ -303,7 +316,7 @@ static bool check_pair(struct td_lang_scope *s, struct td_lang_expr **a, struct 
 {
     enum td_lang_kind ka = (*a)->type.kind, kb = (*b)->type.kind;
     if (ka == TD_LANG_NUM || kb == TD_LANG_NUM || !equality) {
-        return td_lang_check_unify(s, a, b, "this comparison");
+        return td_lang_check_unify(s, a, b, "what is compared");
     }
     if (ka != TD_LANG_ANY && kb != TD_LANG_ANY && ka != kb) {
         return mismatch(s, *b, &(*a)->type, "the other side");

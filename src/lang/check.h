@@ -21,6 +21,8 @@ bool td_lang_check_window(struct td_lang_scope *s, struct td_lang_expr *e,
 bool td_lang_check_cell(struct td_lang_scope *s, struct td_lang_expr *e, struct td_lang_expr *fold);
 bool td_lang_check_says(struct td_lang_scope *s, const struct td_lang_expr *e, const char *what,
                         const char *remedy);
+/* A number (of whatever unit); else told to diag. */
+bool td_lang_check_number(struct td_lang_scope *s, const struct td_lang_expr *e, const char *what);
 bool td_lang_check_numeric(const struct td_lang_expr *e);
 
 extern const struct td_lang_type td_lang_type_bool, td_lang_type_duration, td_lang_type_plain;

@@ -41,7 +41,7 @@ static bool numbers_only(struct td_lang_scope *s, struct td_lang_expr *e)
 {
     for (struct td_lang_expr **at = &e->list; *at != NULL; at = &(*at)->next) {
         if (!td_lang_check_numeric(*at)) {
-            return td_lang_check_want(s, at, &td_lang_type_plain, "this value");
+            return td_lang_check_number(s, *at, "this value");
         }
     }
     return true;
@@ -98,7 +98,7 @@ static bool check_own(struct td_lang_scope *s, struct td_lang_expr *e, struct td
         return td_lang_check_want(s, &e->list, &td_lang_type_bool, "the first value of IF") &&
                check_same(s, e, &e->list->next);
     default:
-        return td_lang_check_says(s, e, "RATE needs a time to look back", "write RATE(x OVER 10m)");
+        return false; /* folds and windows do not come here */
     }
 }
 
@@ -149,7 +149,13 @@ static bool check_fold(struct td_lang_scope *s, struct td_lang_expr *e, struct t
     e->a = e->list;
     e->list = NULL;
     e->input = UINT16_MAX;
-    if (!td_lang_check_expr(s, &e->a, e)) {
+    if (e->func == TD_LANG_FUNC_COUNT && e->a->op == TD_LANG_OP_REF && e->a->field.n == 0) {
+        if (!s->resolve(s->ctx, e->a, e, true)) { /* COUNT(stream): how many keys live */
+            return false;
+        }
+        e->a->op = TD_LANG_OP_TRUE;
+        e->a->type = td_lang_type_bool;
+    } else if (!td_lang_check_expr(s, &e->a, e)) {
         return false;
     }
     if (e->input == UINT16_MAX) {
@@ -173,7 +179,7 @@ static bool check_fold(struct td_lang_scope *s, struct td_lang_expr *e, struct t
     e->type = e->a->type;
     e->type.counter = false;
     if (!td_lang_check_numeric(e->a)) {
-        return td_lang_check_want(s, &e->a, &td_lang_type_plain, "what is folded");
+        return td_lang_check_number(s, e->a, "what is folded");
     }
     if (e->func == TD_LANG_FUNC_SUM && (e->type.unit.offset < 0 || e->type.unit.offset > 0)) {
         return td_lang_check_says(s, e, "temperatures cannot be added up", "AVG can");
@@ -190,6 +196,9 @@ bool td_lang_check_call(struct td_lang_scope *s, struct td_lang_expr **slot,
     }
     if (e->func == TD_LANG_FUNC_MIN || e->func == TD_LANG_FUNC_MAX) {
         e->func = e->func == TD_LANG_FUNC_MIN ? TD_LANG_FUNC_LEAST : TD_LANG_FUNC_GREATEST;
+    }
+    if (e->func == TD_LANG_FUNC_RATE) {
+        return td_lang_check_says(s, e, "RATE needs a time to look back", "write RATE(x OVER 10m)");
     }
     for (struct td_lang_expr **at = &e->list; *at != NULL; at = &(*at)->next) {
         if (!td_lang_check_expr(s, at, fold)) {
@@ -233,7 +242,7 @@ static bool window_type(struct td_lang_scope *s, struct td_lang_expr *e)
     e->type = e->a->type;
     e->type.counter = false;
     return td_lang_check_numeric(e->a) ||
-           td_lang_check_want(s, &e->a, &td_lang_type_plain, "what is looked at over time");
+           td_lang_check_number(s, e->a, "what is looked at over time");
 }
 
 bool td_lang_check_window(struct td_lang_scope *s, struct td_lang_expr *e,

@@ -381,6 +381,9 @@ static inline struct td_lang_value td_lang_truth(bool truth)
 {
     return (struct td_lang_value){.kind = TD_LANG_BOOL, .truth = truth};
 }
+/* x * mul + add. From one temperature scale to the other (add is not 0) what is off by rounding
+ * only is set right: 212 °F are 100 °C. */
+double td_lang_affine(double x, double mul, double add);
 /* Not a finite number: UNKNOWN. */
 struct td_lang_value td_lang_num(double num);
 static inline struct td_lang_value td_lang_text(td_slice text)

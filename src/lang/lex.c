@@ -83,8 +83,10 @@ static void bad(struct td_lang_lexer *lx, struct td_lang_token *t, uint32_t n, c
     lx->at += n;
     t->kind = TOK_BAD;
     t->place.n = n;
-    td_lang_error(lx->diag, t->place, "%s", what);
-    td_lang_try(lx->diag, "%s", remedy);
+    if (!lx->quiet) {
+        td_lang_error(lx->diag, t->place, "%s", what);
+        td_lang_try(lx->diag, "%s", remedy);
+    }
 }
 
 static void lex_word(struct td_lang_lexer *lx, struct td_lang_token *t)

@@ -43,6 +43,7 @@ struct td_lang_lexer {
     struct td_lang_diag *diag;
     td_slice text;
     uint32_t file, at;
+    bool quiet; /* the statement is given up: its further errors are not told */
 };
 
 /* The next token; errors are told to diag and give TOK_BAD. Behind the last one: TOK_END. */

@@ -16,6 +16,7 @@ void td_lang_advance(struct td_lang_parser *p)
         p->braces += (t->kind == TOK_CHAR && t->c == '{') - (t->kind == TOK_CHAR && t->c == '}');
     }
     p->tok = p->ahead;
+    p->lexer.quiet = p->bad || p->tok.kind == TOK_BAD;
     td_lang_lex(&p->lexer, &p->ahead);
     if (p->tok.kind == TOK_BAD) {
         p->bad = true;
@@ -85,13 +86,38 @@ static void suggest_keyword(struct td_lang_parser *p)
     }
 }
 
+/* A statement's first word at the head of a line, outside of braces: what stands before it was
+ * never closed. */
+static bool at_next_statement(const struct td_lang_parser *p)
+{
+    td_slice before = td_slice_head(p->lexer.text, p->tok.place.at);
+    while (before.n > 0 && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == '\t')) {
+        before.n--;
+    }
+    return p->braces <= 0 && td_lang_starts_statement(p) && before.n > 0 &&
+           before.p[before.n - 1] == '\n' && p->last.n > 0;
+}
+
 void td_lang_expected(struct td_lang_parser *p, const char *what)
 {
-    if (!p->bad) {
-        p->bad = true;
-        td_lang_error(p->diag, p->tok.place, "expected %s, found %.*s", what, TD_LANG_S(found(p)));
-        suggest_keyword(p);
+    if (p->bad) {
+        return;
     }
+    if (at_next_statement(p)) {
+        struct td_lang_place behind = {p->last.file, p->last.at + p->last.n, 1};
+        p->unclosed = true;
+        td_lang_parse_error(p, behind, "the statement does not end here", "put a ; behind it");
+        return;
+    }
+    if (p->tok.kind == TOK_END && p->last.n > 0) {
+        struct td_lang_place behind = {p->last.file, p->last.at + p->last.n, 1};
+        td_lang_parse_error(p, behind, "the file ends before the statement does",
+                            "put a ; behind it");
+        return;
+    }
+    p->bad = true;
+    td_lang_error(p->diag, p->tok.place, "expected %s, found %.*s", what, TD_LANG_S(found(p)));
+    suggest_keyword(p);
 }
 
 void td_lang_not_yet(struct td_lang_parser *p, const char *what, const char *instead)
@@ -596,7 +622,7 @@ static void parse_body(struct td_lang_parser *p, struct td_lang_stmt *s)
                         "CREATE RULE, TEST)");
 }
 
-static bool at_statement(const struct td_lang_parser *p)
+bool td_lang_starts_statement(const struct td_lang_parser *p)
 {
     for (size_t i = 0; i < TD_COUNT(kinds); i++) {
         if (td_lang_at(p, kinds[i].kw)) {
@@ -606,10 +632,11 @@ static bool at_statement(const struct td_lang_parser *p)
     return false;
 }
 
-/* Behind an error: to the semicolon that ends the statement. */
+/* Behind an error: to the semicolon that ends the statement, or to where the next one begins. */
 static void recover(struct td_lang_parser *p)
 {
-    while (p->tok.kind != TOK_END && !(p->braces <= 0 && td_lang_at_char(p, ';'))) {
+    while (p->tok.kind != TOK_END && !(p->braces <= 0 && td_lang_at_char(p, ';')) &&
+           !at_next_statement(p)) {
         td_lang_advance(p);
     }
     p->bad = false;
@@ -621,13 +648,12 @@ static void parse_end(struct td_lang_parser *p)
 {
     if (!p->bad && !td_lang_at_char(p, ';')) {
         struct td_lang_place behind = {p->last.file, p->last.at + p->last.n, 1};
+        p->unclosed = td_lang_starts_statement(p);
         td_lang_parse_error(p, behind, "the statement does not end here", "put a ; behind it");
-        if (at_statement(p)) {
-            p->bad = p->full; /* the next one is in order */
-            return;
-        }
     }
-    if (p->bad) {
+    if (p->unclosed) {
+        p->bad = p->full; /* the next one may be in order */
+    } else if (p->bad) {
         recover(p);
     } else {
         td_lang_advance(p);
@@ -650,6 +676,8 @@ enum td_err td_lang_parse(struct td_arena *arena, struct td_lang_diag *diag, uin
     while (p.tok.kind != TOK_END && !p.full) {
         p.bad = p.tok.kind == TOK_BAD;
         p.hash = 0;
+        p.unclosed = false;
+        p.last = (struct td_lang_place){0};
         p.braces = 0;
         p.depth = 0;
         struct td_lang_stmt *s = TD_LANG_NEW(&p, struct td_lang_stmt);

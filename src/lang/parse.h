@@ -16,9 +16,11 @@ struct td_lang_parser {
     unsigned depth;
     int braces;
     bool bad, full; /* full: the arena is */
+    bool unclosed;  /* the next statement began before this one ended */
 };
 
 /* Tokens. */
+bool td_lang_starts_statement(const struct td_lang_parser *p);
 void td_lang_advance(struct td_lang_parser *p);
 bool td_lang_at(const struct td_lang_parser *p, enum td_lang_kw kw);
 bool td_lang_at_char(const struct td_lang_parser *p, char c);

@@ -48,6 +48,12 @@ struct td_lang_assign *td_lang_parse_assign(struct td_lang_parser *p)
         a->object = td_lang_parse_object(p);
     } else {
         a->value = td_lang_parse_sum(p);
+        bool compared = td_lang_at_char(p, '<') || td_lang_at_char(p, '>') ||
+                        p->tok.kind == TOK_LE || p->tok.kind == TOK_GE || p->tok.kind == TOK_NE;
+        if (compared) {
+            td_lang_parse_error(p, p->tok.place, "a comparison as a value needs brackets around it",
+                                "write = (a < b)");
+        }
     }
     return a;
 }

@@ -192,9 +192,10 @@ static void parse_args(struct td_lang_parser *p, struct td_lang_expr *e)
     if (count < func_counts[e->func].least || count > func_counts[e->func].most) {
         if (!p->bad) {
             p->bad = true;
-            td_lang_error(p->diag, e->place, "%s takes %u to %u values, here are %zu",
-                          func_names[e->func], func_counts[e->func].least,
-                          func_counts[e->func].most, count);
+            bool exact = func_counts[e->func].least == func_counts[e->func].most;
+            td_lang_error(p->diag, e->place, "%s takes %s%u values, here are %zu",
+                          func_names[e->func], exact ? "" : "up to ", func_counts[e->func].most,
+                          count);
         }
     }
 }

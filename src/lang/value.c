@@ -13,6 +13,13 @@ struct td_lang_value td_lang_num(double num)
     return (struct td_lang_value){.kind = TD_LANG_NUM, .num = num};
 }
 
+double td_lang_affine(double x, double mul, double add)
+{
+    double y = x * mul + add;
+    bool shifted = add < 0 || add > 0;
+    return shifted && fabs(y) < 1e6 ? round(y * 1e9) / 1e9 : y;
+}
+
 static int num_cmp(double a, double b)
 {
     return (a > b) - (a < b);

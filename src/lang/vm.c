@@ -85,8 +85,13 @@ static struct td_lang_value not_of(struct td_lang_value v)
 static struct td_lang_value affine_of(const struct td_lang_code *code, uint32_t z,
                                       struct td_lang_value v)
 {
-    struct td_lang_value scaled = td_lang_apply(TD_LANG_OP_MUL, v, code->consts[z]);
-    return td_lang_apply(TD_LANG_OP_ADD, scaled, code->consts[z + 1]);
+    if (v.kind != TD_LANG_NUM) {
+        return td_lang_unknown();
+    }
+    struct td_lang_value r =
+        td_lang_num(td_lang_affine(v.num, code->consts[z].num, code->consts[z + 1].num));
+    r.quality = r.quality > v.quality ? r.quality : v.quality;
+    return r;
 }
 
 struct td_lang_value td_lang_run(const struct td_lang_code *code, struct td_lang_env *env)

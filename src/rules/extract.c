@@ -75,7 +75,7 @@ static struct td_lang_value number(const struct td_field *f, double x)
                    !(x - (double)(int64_t)x > 0 || x - (double)(int64_t)x < 0))) {
         return td_lang_unknown();
     }
-    x = x * f->scale + f->offset;
+    x = td_lang_affine(x, f->scale, f->offset);
     if (f->has_range && !(x >= f->least && x <= f->most)) {
         return td_lang_unknown();
     }

@@ -192,12 +192,14 @@ static bool declare_actuator(struct td_rules *r, struct td_lang_diag *diag,
 {
     struct td_statement *st = td_statement_new(r, TD_LANG_ACTUATOR, stmt->name.name, stmt);
     struct td_source *s = td_source_new(r, TD_SOURCE_ACTUATOR, stmt->name.name, stmt);
-    if (st == NULL || s == NULL ||
-        !td_pattern_parse(&r->arena, diag, stmt->topic_place, stmt->topic, false, &st->topic)) {
+    if (st == NULL || s == NULL) {
         return false;
     }
     st->self = s;
     s->statement = st;
+    if (!td_pattern_parse(&r->arena, diag, stmt->topic_place, stmt->topic, false, &st->topic)) {
+        return false;
+    }
     keys_set(st, st->topic.keys, st->topic.key_count);
     if (stmt->confirm.n == 0) {
         return true;

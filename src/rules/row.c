@@ -190,20 +190,25 @@ void td_row_readers(struct td_rules *r, struct td_row *row)
     }
 }
 
-void td_row_arrived(struct td_rules *r, struct td_row *row, bool retained)
+/* A timer that is set too early is moved when it goes off, not with each message. */
+void td_row_age(struct td_rules *r, struct td_row *row, td_mono at)
 {
-    struct td_source *s = row->source;
-    row->lang.seen = true;
-    row->lang.at = r->now;
-    row->at_wall = r->wall;
-    row->lang.turn = retained ? 0 : r->turn;
-    if (s->stale_after > 0) {
-        row->lang.stale_at = r->now + s->stale_after;
-        if (row->stale.timer.place ==
-            0) { /* a set one is moved when it goes off, not with each message */
-            td_heap_set(&r->heap, &row->stale.timer, row->lang.stale_at + 1);
+    struct td_timer *t = &row->stale.timer;
+    row->lang.at = at;
+    if (row->source->stale_after > 0) {
+        row->lang.stale_at = at + row->source->stale_after;
+        if (t->place == 0 || t->at > row->lang.stale_at + 1) {
+            td_heap_set(&r->heap, t, row->lang.stale_at + 1);
         }
     }
+}
+
+void td_row_arrived(struct td_rules *r, struct td_row *row, bool retained)
+{
+    row->lang.seen = true;
+    row->at_wall = r->wall;
+    row->lang.turn = retained ? 0 : r->turn;
+    td_row_age(r, row, r->now);
     td_row_readers(r, row);
 }
 

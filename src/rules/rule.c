@@ -76,12 +76,15 @@ static void pulse_when(struct td_rules *r, struct td_inst *inst, struct td_lang_
     struct td_lang_value w = td_eval(env, &st->when);
     w = td_lang_apply(TD_LANG_OP_AND, w, allowed(st, env));
     if (st->once.there) {
-        bool again = td_lang_is_true(td_eval(env, &st->once));
-        if (inst->once && again) {
+        /* It re-arms on turning TRUE: if it was TRUE when the rule fired, it must go away first. */
+        bool until = td_lang_is_true(td_eval(env, &st->once));
+        if (inst->once && until && !inst->until) {
             inst->once = false;
             inst->last = 0;
             env->changed = true;
         }
+        env->changed |= inst->until != (until && !st->once.pulse);
+        inst->until = until && !st->once.pulse;
     }
     bool turned = td_lang_is_true(w) && inst->last == 0 && inst->fired_turn != r->turn;
     uint8_t last = td_lang_is_true(w) ? 1 : td_lang_is_false(w) ? 0 : inst->last;

@@ -240,8 +240,10 @@ bool td_breaker_pass(struct td_rules *r, struct td_statement *s)
 /* Wall time to this turn's monotonic time; the future is now. */
 static td_mono mono_of(const struct td_rules *r, td_wall at)
 {
-    td_wall age = r->wall - at;
-    return age > 0 ? r->now - age : r->now;
+    td_mono age, then;
+    bool sane = !__builtin_sub_overflow(r->wall, at, &age) && age > 0 &&
+                !__builtin_sub_overflow(r->now, age, &then);
+    return sane ? then : r->now;
 }
 
 void td_message_in(struct td_rules *r, struct td_row *row, const struct td_lang_value *values,
@@ -266,9 +268,7 @@ void td_message_in(struct td_rules *r, struct td_row *row, const struct td_lang_
     if (trusted) {
         row->event_at = event_at;
         row->at_wall = event_at;
-        if (row->source->stale_after > 0) {
-            row->lang.stale_at = mono_of(r, event_at) + row->source->stale_after;
-        }
+        td_row_age(r, row, mono_of(r, event_at));
     }
     td_row_dirty(r, row);
 }

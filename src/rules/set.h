@@ -303,6 +303,7 @@ struct td_inst {
     /* pulse rules, alarms */
     uint8_t last; /* of WHEN: was its last known value TRUE? */
     bool once;    /* fired, waits for UNTIL */
+    bool until;   /* UNTIL was TRUE */
     uint64_t fired, fired_turn;
     td_wall every_at; /* the last tick of EVERY that was seen */
     double tokens;    /* MAX */
@@ -416,6 +417,8 @@ void td_slot_set(struct td_row *row, size_t slot, struct td_lang_value v);
 /* A message (or a new value of a statement) has been written into row's slots: arms its staleness
  * and queues who reads it. */
 void td_row_arrived(struct td_rules *r, struct td_row *row, bool retained);
+/* Its values are as old as `at`: STALE from there on by its stream's word. */
+void td_row_age(struct td_rules *r, struct td_row *row, td_mono at);
 /* Queues who reads it. */
 void td_row_readers(struct td_rules *r, struct td_row *row);
 

@@ -41,7 +41,9 @@ static void add_value(struct td_buf *b, struct td_lang_value v)
 /* 0: never; 1: since ever; else ns since 1970. */
 static void add_time(struct td_buf *b, const struct td_rules *r, td_mono at)
 {
-    uint64_t wall = (uint64_t)(r->wall + (at - r->now));
+    td_mono since;
+    bool far = __builtin_sub_overflow(at, r->now, &since);
+    uint64_t wall = far ? 0 : (uint64_t)r->wall + (uint64_t)since;
     add_u64(b, at == TD_NEVER ? 0 : at == INT64_MIN ? 1 : wall);
 }
 
@@ -94,7 +96,8 @@ void td_state_of_inst(struct td_rules *r, const struct td_inst *inst, struct td_
                       struct td_buf *b)
 {
     const struct td_statement *st = inst->statement;
-    uint8_t flags = (uint8_t)(inst->last | inst->once << 1 | inst->active << 2 | inst->raised << 3);
+    uint8_t flags = (uint8_t)(inst->last | inst->once << 1 | inst->active << 2 | inst->raised << 3 |
+                              inst->until << 4);
     add_head(key, 'I', st->name, inst->key);
     (void)td_buf_add_u8(b, VERSION);
     add_u64(b, st->hash);
@@ -154,13 +157,37 @@ static struct td_lang_value read_value(struct td_cursor *c)
     }
 }
 
+/* How long ago a wall time was, within a century: what is damaged must not overflow. */
+static td_mono age_of(const struct td_rules *r, td_wall at)
+{
+    const td_mono century = INT64_C(100) * 366 * 86400 * TD_NS_PER_S;
+    td_mono age;
+    if (__builtin_sub_overflow(r->wall, at, &age) || age > century || age < -century) {
+        return century;
+    }
+    return age;
+}
+
+static td_mono moved(td_mono now, td_mono age)
+{
+    td_mono at;
+    return __builtin_sub_overflow(now, age, &at) ? INT64_MIN : at;
+}
+
 static td_mono read_time(struct td_cursor *c, const struct td_rules *r)
 {
     uint64_t wall = td_cursor_u64(c);
     if (wall <= 1) {
         return wall == 0 ? TD_NEVER : INT64_MIN;
     }
-    return r->now + ((td_wall)wall - r->wall);
+    return moved(r->now, age_of(r, (td_wall)wall));
+}
+
+/* A time that has been: the wall clock may have been set back since. */
+static td_mono read_past(struct td_cursor *c, const struct td_rules *r)
+{
+    td_mono at = read_time(c, r);
+    return at > r->now ? r->now : at;
 }
 
 static void read_cells(struct td_cursor *c, const struct td_rules *r, struct td_inst *inst)
@@ -174,7 +201,7 @@ static void read_cells(struct td_cursor *c, const struct td_rules *r, struct td_
         cell->state = td_cursor_u8(c);
         if (cell->state != 0) {
             cell->kind = td_cursor_u8(c);
-            cell->since = read_time(c, r);
+            cell->since = read_past(c, r);
             cell->num = read_num(c);
         }
     }
@@ -208,7 +235,7 @@ static void read_actuator(struct td_cursor *c, const struct td_rules *r, struct 
         const struct td_field *law = &st->self->fields[i];
         struct td_act_field *f = &inst->fields[i];
         f->now = word_of(law, read_value(c));
-        f->since = read_time(c, r);
+        f->since = read_past(c, r);
         uint64_t filled = td_cursor_varint64(c);
         for (uint8_t s = 1; s <= TD_SLOTS; s++) {
             if ((filled >> (s - 1) & 1) == 0) {
@@ -250,7 +277,7 @@ static enum td_err read_inst(struct td_rules *r, struct td_inst *inst, struct td
     uint64_t fired = td_cursor_varint64(c);
     td_wall every_at = (td_wall)td_cursor_u64(c), since = (td_wall)td_cursor_u64(c);
     uint64_t state = td_cursor_varint64(c);
-    td_mono entered = read_time(c, r);
+    td_mono entered = read_past(c, r);
     uint64_t all_fired = td_cursor_varint64(c);
     td_wall last_fired = (td_wall)td_cursor_u64(c);
     if (c->err != TD_OK || state >= (st->state_count > 0 ? st->state_count : 1u)) {
@@ -260,8 +287,9 @@ static enum td_err read_inst(struct td_rules *r, struct td_inst *inst, struct td
     inst->once = (flags & 2) != 0;
     inst->active = (flags & 4) != 0;
     inst->raised = (flags & 8) != 0;
+    inst->until = (flags & 16) != 0;
     inst->fired = fired;
-    inst->every_at = every_at;
+    inst->every_at = every_at > r->wall ? r->wall : every_at;
     inst->since_wall = since;
     inst->state = (uint16_t)state;
     inst->entered = entered;
@@ -285,7 +313,7 @@ static enum td_err read_row(struct td_rules *r, struct td_row *row, struct td_cu
 {
     struct td_source *s = row->source;
     td_wall at = (td_wall)td_cursor_u64(c), event_at = (td_wall)td_cursor_u64(c);
-    td_wall age = r->wall - at;
+    td_mono age = age_of(r, at);
     for (uint16_t i = 0; i < s->field_count; i++) {
         struct td_lang_value v = read_value(c);
         bool fits = v.kind == s->fields[i].lang.kind || s->fields[i].lang.kind == TD_LANG_ANY;
@@ -298,10 +326,7 @@ static enum td_err read_row(struct td_rules *r, struct td_row *row, struct td_cu
     td_row_arrived(r, row, true);
     row->at_wall = at;
     row->event_at = event_at;
-    row->lang.at = r->now - (age > 0 ? age : 0);
-    if (s->stale_after > 0) {
-        row->lang.stale_at = row->lang.at + s->stale_after;
-    }
+    td_row_age(r, row, moved(r->now, age > 0 ? age : 0));
     return TD_OK;
 }
 
