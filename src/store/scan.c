@@ -279,6 +279,11 @@ static void pieces_find(struct td_scan *scan, uint32_t stream)
     }
 }
 
+struct merge_place {
+    struct td_scan_place place;
+    uint64_t order;
+};
+
 /* Loads the chunks of the group, a batch a hold of the gate. */
 static enum td_err group_load(struct td_scan *scan, size_t *rows)
 {
@@ -300,7 +305,9 @@ static enum td_err group_load(struct td_scan *scan, size_t *rows)
             p->to = p->block->n;
         }
         *rows += p->to - p->from;
-        bytes += p->block->bytes + (size_t)p->block->n * 16;
+        /* A block in RAM is still being filled: its own count is not ours to look at. */
+        bytes += (p->in_file ? p->block->bytes : 0) +
+                 (size_t)(p->to - p->from) * sizeof(struct merge_place);
         err = bytes > scan->reader->bytes_max && i > scan->group_first ? TD_EFULL : TD_OK;
         if ((i + 1 - scan->group_first) % BATCH == 0) {
             sqlite3_mutex_leave(gate);
@@ -310,11 +317,6 @@ static enum td_err group_load(struct td_scan *scan, size_t *rows)
     sqlite3_mutex_leave(gate);
     return err;
 }
-
-struct merge_place {
-    struct td_scan_place place;
-    uint64_t order;
-};
 
 static int merge_cmp(const void *a, const void *b)
 {
