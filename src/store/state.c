@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "store/dict.h"
+
 /* ---- ops ---- */
 
 enum td_err td_op_encode(struct td_buf *out, const struct td_op *op)
@@ -266,7 +268,9 @@ static void op_note(struct apply_pass *pass, const struct td_op *op)
 static void op_write(struct apply_pass *pass, const struct td_op *op)
 {
     const struct last_op *l = last_find(pass->last, op);
-    if (l == NULL || l->number != pass->number) {
+    /* Rows in the log between two definitions of a stream need the first one: it is written too. */
+    bool last = l != NULL && l->number == pass->number;
+    if (!last && op->kind != TD_STATE_STREAM) {
         return;
     }
     sqlite3_stmt *stmt = op->gone ? pass->del : pass->put;
