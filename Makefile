@@ -1,6 +1,6 @@
 # A thin front for CMake and its presets; `make help` lists what there is. It holds no knowledge of
 # its own: flags stand in CMakeLists.txt, package names in scripts/setup.
-.PHONY: help setup build run test asan tsan fuzz cover bench fmt clean
+.PHONY: help setup build run test sim asan tsan fuzz cover bench fmt clean
 .DEFAULT_GOAL := help
 
 JOBS ?= $(shell nproc)
@@ -45,6 +45,10 @@ asan: ready_test ## unit tests and corpus replay under ASan and UBSan
 tsan: ready_test ## the tests under ThreadSanitizer
 	@$(call compile,tsan)
 	@ctest --test-dir build/tsan -j$(JOBS) --output-on-failure
+
+sim: ready_test ## simulated storms: SEED=n (else by the clock), COUNT=n, UNTIL=seconds, TRACE=1
+	@$(call compile,dev,--target sim)
+	@build/dev/sim $(foreach v,SEED COUNT UNTIL TRACE TWICE HASH,$(if $($(v)),$(v)=$($(v))))
 
 fuzz: ready_test ## libFuzzer: NAME=.. one harness (else all in turn), SECONDS=60 each
 	@$(call compile,fuzz)

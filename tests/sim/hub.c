@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <sqlite3.h>
+
 struct sim_hub {
     struct sim_world *w;
     struct sim_disk *disk;
@@ -45,6 +47,9 @@ struct sim_hub *sim_hub_new(struct sim_world *w, const struct td_serve_config *c
     h->config = *config;
     h->disk = sim_disk_new(w);
     td_buf_init(&h->why, 4096);
+    /* SQLite's randomness belongs to the process: it begins anew with each run. */
+    int seed = (int)(w->seed & INT32_MAX) | 1;
+    (void)sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, seed, NULL); /* it cannot fail */
     return h;
 }
 
