@@ -1,9 +1,13 @@
 /* app: the loop's frame. A signal sets a flag and wakes the wait, so nothing is polled. */
 #include "app/loop.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
+enum { TRIM_MS = 30000, TRIM_BYTES = 2 << 20 };
+
+static td_mono trim_at;        /* when memory is looked at next */
 static struct td_linux *woken; /* whom the handler wakes */
 static volatile sig_atomic_t end_asked;
 
@@ -45,10 +49,29 @@ bool td_app_loop_ended(void)
     return end_asked != 0;
 }
 
+/* What a storm of clients took and gave back, glibc keeps. Every 30 s, if much has become free
+ * since the last time, the kernel gets it. */
+static void memory_trim(td_mono now)
+{
+    static size_t known_free;
+    size_t free_bytes = mallinfo2().fordblks;
+    if (free_bytes > known_free + TRIM_BYTES) {
+        (void)malloc_trim(0); /* it is free all the same, but no longer resident */
+        known_free = mallinfo2().fordblks;
+    } else if (free_bytes < known_free) {
+        known_free = free_bytes;
+    }
+    trim_at = td_mono_after(now, TRIM_MS);
+}
+
 bool td_app_loop_wait(struct td_linux *l, td_mono deadline)
 {
     if (!td_app_loop_ended()) {
-        td_linux_wait(l, deadline);
+        td_linux_wait(l, td_mono_min(deadline, trim_at));
+    }
+    td_mono now = td_linux_sys(l)->mono(td_linux_sys(l));
+    if (now >= trim_at) {
+        memory_trim(now);
     }
     return !td_app_loop_ended();
 }
