@@ -69,6 +69,15 @@ export class Series {
         this.key = keyOf(topic, field);
         this.label = labelOf(topic, field, thing);
     }
+
+    /** All numbers of a value are shown with the decimals that any of them needs. */
+    learnDecimals(values: readonly Value[]): void {
+        for (const v of values) {
+            if (typeof v === 'number') {
+                this.decimals = Math.max(this.decimals, decimalsOf(v));
+            }
+        }
+    }
 }
 
 export interface Thing {
@@ -186,9 +195,7 @@ class Model {
         if (type !== 'none') {
             series.type = type;
         }
-        if (typeof reading.value === 'number') {
-            series.decimals = Math.max(series.decimals, decimalsOf(reading.value));
-        }
+        series.learnDecimals([reading.value]);
         if (news) {
             series.spark.add(reading.timeMs, reading.value);
             series.rhythm.heard(reading.timeMs);

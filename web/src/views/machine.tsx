@@ -40,6 +40,7 @@ function useHistory(series: Series, spanMs: number, wanted: boolean) {
         const to = hubTimeMs();
         api.series(series.id, to - spanMs, to, COLUMNS, stop.signal).then(
             ({ t, v }) => {
+                series.learnDecimals(v);
                 history.fill(t, v);
                 trouble.value = '';
                 ready();

@@ -32,7 +32,10 @@ function askNext(): void {
     const to = hubTimeMs();
     api.series(series.id, to - SPARK_COLUMNS * SPARK_STEP_MS, to, SPARK_COLUMNS)
         .then(
-            ({ t, v }) => series.spark.fill(t, v),
+            ({ t, v }) => {
+                series.learnDecimals(v);
+                series.spark.fill(t, v);
+            },
             () => (series.spark.filled = false), // asked again when it comes into view again
         )
         .finally(() => {
