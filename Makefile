@@ -1,6 +1,6 @@
 # A thin front for CMake and its presets; `make help` lists what there is. It holds no knowledge of
 # its own: flags stand in CMakeLists.txt, package names in scripts/setup.
-.PHONY: help setup build run test sim asan tsan fuzz cover bench fmt clean
+.PHONY: help setup build run test asan tsan sim fuzz cover bench kill9 e2e tidy fmt clean
 .DEFAULT_GOAL := help
 
 JOBS ?= $(shell nproc)
@@ -26,13 +26,12 @@ ready_test:
 .PHONY: ready ready_test
 
 build: ready ## build the program for use: build/tandem
-	@$(call compile,release)
+	@$(call compile,release,--target tandem)
 
 run: build ## build, then start the hub with its demo; Ctrl-C ends both
 	@exec build/tandem serve --demo $(ARGS)
 
 test: ready_test ## everything that must hold: unit, tidy, corpus replay, sim, end to end, sanitizers
-	@$(call compile,release)
 	@$(call compile,dev)
 	@$(call compile,asan)
 	@printf 'subdirs(dev asan)\n' > build/CTestTestfile.cmake
@@ -72,9 +71,6 @@ e2e: ready_test ## real clients against the program
 tidy: ready_test ## clang-tidy over the tree, and its longest functions
 	@$(call compile,clang)
 	@scripts/tidy
-
-bench: ready_test build ## compare with mosquitto: throughput, latency, memory; ARGS=..
-	@bench/run $(ARGS)
 
 fmt: ready_test ## clang-format over the tree
 	@scripts/format --write
