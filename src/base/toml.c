@@ -260,7 +260,7 @@ static struct td_toml *dotted(struct td_toml_parser *p, struct td_toml *table,
 
 bool td_toml_pair(struct td_toml_parser *p, struct td_toml *table)
 {
-    struct path path;
+    struct path path = {.count = 0};
     if (!read_path(p, &path)) {
         return false;
     }
@@ -354,7 +354,7 @@ static void section_ends(struct td_toml *table)
 
 static bool header(struct td_toml_parser *p)
 {
-    struct path path;
+    struct path path = {.count = 0};
     bool element = td_toml_peek(p, 1) == '[';
     p->at += element ? 2 : 1;
     if (!read_path(p, &path)) {

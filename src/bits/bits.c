@@ -56,7 +56,11 @@ td_slice td_slice_head(td_slice s, size_t n)
 
 td_slice td_slice_skip(td_slice s, size_t n)
 {
-    return n < s.n ? (td_slice){s.p + n, s.n - n} : (td_slice){s.p + s.n, 0};
+    if (n >= s.n) {
+        n = s.n;
+    }
+    /* NULL + 0 is undefined in C17 */
+    return (td_slice){n > 0 ? s.p + n : s.p, s.n - n};
 }
 
 /* ---- crc32c: SSE 4.2 where the processor has it, else bit by bit: what a microcontroller checks

@@ -143,7 +143,7 @@ class Data(unittest.TestCase):
         publish("sql/a", "7")
         sql = "SELECT value FROM points WHERE stream = 'sql/a'"
         by_get = get("/api/v1/query?" + urllib.parse.urlencode({"sql": sql}))
-        self.assertEqual(by_get, {"columns": ["value"], "rows": [[7]], "truncated": False})
+        self.assertEqual(by_get, {"columns": ["value"], "rows": [[7]], "truncated": False, "damaged": 0})
         status, _, data = ask("POST", "/api/v1/query", json.dumps({"sql": sql}), JSON)
         self.assertEqual((status, json.loads(data)), (200, by_get))
         for bad in ("SELEC", "DELETE FROM points", "SELECT 1; SELECT 2", "ATTACH 'x' AS y", ""):

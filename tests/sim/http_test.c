@@ -403,7 +403,7 @@ static void each_request_gets_its_status(void **state)
         {GET("/api/v1/series?id=99"), "HTTP/1.1 404", "none of that id"},
         {GET("/api/v1/query"), "HTTP/1.1 400", "it must be a text with a SELECT"},
         {GET("/api/v1/query?sql=SELECT+1+AS+one"), "HTTP/1.1 200",
-         "{\"columns\":[\"one\"],\"rows\":[[1]],\"truncated\":false}"},
+         "{\"columns\":[\"one\"],\"rows\":[[1]],\"truncated\":false,\"damaged\":0}"},
         {GET("/api/v1/query?sql=SELEC"), "HTTP/1.1 400", "question: "},
         {GET("/api/v1/query?sql=DELETE+FROM+points"), "HTTP/1.1 400", "question: "},
         {POST_LENGTH("/api/v1/query", JSON, 24, "{\"sql\":\"SELECT 2 AS two\"}"), "HTTP/1.1 400",
@@ -571,7 +571,7 @@ static void a_series_is_read_from_the_store(void **state)
              td_series_of(stream, column));
     struct client *c = ask(&b, request);
     ASSERT_HAS(c, "\"topic\":\"a/b\",\"field\":\"t\",\"t\":[1795510790000,1795510791000,"
-                  "1795510792000],\"v\":[20.5,21.5,22.5]}");
+                  "1795510792000],\"v\":[20.5,21.5,22.5],\"damaged\":0}");
     bed_end(&b);
 }
 
@@ -772,7 +772,7 @@ static void a_feed_begins_with_a_snapshot_and_then_tells_what_changes(void **sta
 {
     (void)state;
     static struct bed b;
-    uint8_t kind;
+    uint8_t kind = 0;
     uint32_t seq = 0;
     size_t at = 0;
     bed_make(&b, 1);
@@ -820,8 +820,8 @@ static void a_feed_that_cannot_be_written_to_gets_the_newest_state_later(void **
 {
     (void)state;
     static struct bed b;
-    uint8_t kind;
-    uint32_t seq, last_seq = 0;
+    uint8_t kind = 0;
+    uint32_t seq = 0, last_seq = 0;
     size_t at = 0, values = 0;
     int64_t newest = 0;
     bed_make(&b, 1);
@@ -854,8 +854,8 @@ static void an_event_reaches_every_page_and_a_lost_one_leaves_a_gap(void **state
 {
     (void)state;
     static struct bed b;
-    uint8_t kind;
-    uint32_t seq;
+    uint8_t kind = 0;
+    uint32_t seq = 0;
     size_t at = 0;
     static char big[60000];
     bed_make(&b, 1);
@@ -926,7 +926,10 @@ static void what_a_page_must_not_say_closes_its_feed(void **state)
         frame(&b, c, cases[i].opcode, cases[i].text);
         run_ms(&b, 1000);
         td_slice f = take(c, &at);
-        assert_true(f.n >= 2);
+        if (f.n < 2) {
+            fail_msg("no close frame for %s", cases[i].text);
+            break;
+        }
         assert_int_equal(cases[i].code, f.p[0] << 8 | f.p[1]);
         run_ms(&b, 3000);
         assert_true(c->closed);

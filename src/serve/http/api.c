@@ -342,6 +342,8 @@ static void series_answered(void *ctx, enum td_err err, const struct td_table *t
         add_value(&o, table->cells[i * table->column_count + 1]);
     }
     td_json_close(&o, ']');
+    td_json_key(&o, "damaged");
+    td_json_int(&o, (int64_t)table->damaged);
     td_json_close(&o, '}');
     td_httpd_answer_json(c, 200, &o);
 }
@@ -406,6 +408,8 @@ static void query_answered(void *ctx, enum td_err err, const struct td_table *ta
     td_json_close(&o, ']');
     td_json_key(&o, "truncated");
     td_json_raw(&o, table->cut ? "true" : "false");
+    td_json_key(&o, "damaged");
+    td_json_int(&o, (int64_t)table->damaged);
     td_json_close(&o, '}');
     td_httpd_answer_json(c, 200, &o);
 }
