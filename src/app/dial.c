@@ -174,10 +174,10 @@ static int prop_take(struct td_app_dial *d, const char *command, int left, char 
     };
     const struct property *property = left < 3 ? NULL : property_find(words[1]);
     if (property == NULL) {
-        fprintf(stderr,
-                "tandem %s: -D %s is not a property; say -D PACKET PROPERTY VALUE, as in "
-                "-D publish content-type text/plain\n",
-                command, left < 2 ? "" : words[1]);
+        (void)fprintf(stderr,
+                      "tandem %s: -D %s is not a property; say -D PACKET PROPERTY VALUE, as in "
+                      "-D publish content-type text/plain\n",
+                      command, left < 2 ? "" : words[1]);
         return 0;
     }
     int taken = property->id == TD_MQTT_PROP_USER_PROPERTY ? 4 : 3;
@@ -188,15 +188,15 @@ static int prop_take(struct td_app_dial *d, const char *command, int left, char 
             if (wrong == NULL) {
                 return taken;
             }
-            fprintf(stderr, "tandem %s: -D %s %s: '%s' will not do, %s\n", command, words[0],
-                    words[1], words[2], wrong);
+            (void)fprintf(stderr, "tandem %s: -D %s %s: '%s' will not do, %s\n", command, words[0],
+                          words[1], words[2], wrong);
             return 0;
         }
     }
-    fprintf(stderr,
-            "tandem %s: -D %s %s: the packet is connect, publish, subscribe or will, and a "
-            "user-property has a name and a value\n",
-            command, words[0], words[1]);
+    (void)fprintf(stderr,
+                  "tandem %s: -D %s %s: the packet is connect, publish, subscribe or will, and a "
+                  "user-property has a name and a value\n",
+                  command, words[0], words[1]);
     return 0;
 }
 
@@ -286,7 +286,7 @@ static uint8_t version_of(const char *text)
 
 static bool complain(const char *command, int *status, const char *what)
 {
-    fprintf(stderr, "tandem %s: %s\n", command, what);
+    (void)fprintf(stderr, "tandem %s: %s\n", command, what);
     *status = TD_CLI_USAGE;
     return false;
 }
@@ -353,7 +353,7 @@ bool td_app_dial_resolve(struct td_app_dial *d, const char *command, struct td_s
         return true;
     }
     if (!look_up(d, config)) {
-        fprintf(stderr, "tandem %s: there is no host '%s'; check -h\n", command, d->host);
+        (void)fprintf(stderr, "tandem %s: there is no host '%s'; check -h\n", command, d->host);
         *status = TD_CLI_FAILED;
         return false;
     }
@@ -375,9 +375,9 @@ void td_app_dial_debug(const struct td_app_dial *d, const struct td_mqtt_client_
         return;
     }
     if (event == NULL) {
-        fprintf(stderr, "gone: %s\n", why);
+        (void)fprintf(stderr, "gone: %s\n", why);
     } else {
-        fprintf(stderr, "%s id=%u reason=0x%02x (%s)\n", words[event->what], event->id,
-                event->reason, td_mqtt_reason_text(event->reason));
+        (void)fprintf(stderr, "%s id=%u reason=0x%02x (%s)\n", words[event->what], event->id,
+                      event->reason, td_mqtt_reason_text(event->reason));
     }
 }

@@ -17,6 +17,7 @@ enum {
     PAYLOAD_MAX = 256 * 1024 * 1024 - 128 * 1024, /* what MQTT can carry beside a long topic */
     PIECE = 64 * 1024,
     LINE_MAX_BYTES = 1024 * 1024,
+    BESIDE = 128 * 1024, /* topic and properties, at most */
     SLOTS = 1024,
     HELD_LEAST = 4 * 1024 * 1024
 };
@@ -49,7 +50,7 @@ struct pub {
 static void say(const struct pub *u, const char *what, const char *why)
 {
     if (!u->dial.quiet) {
-        fprintf(stderr, "tandem pub: %s: %s\n", what, why);
+        (void)fprintf(stderr, "tandem pub: %s: %s\n", what, why);
     }
 }
 
@@ -256,14 +257,14 @@ static bool check(struct pub *u, int *status)
         wrong = "--repeat does not go with -l";
     }
     if (wrong != NULL) {
-        fprintf(stderr, "tandem pub: %s\n", wrong);
+        (void)fprintf(stderr, "tandem pub: %s\n", wrong);
         *status = TD_CLI_USAGE;
         return false;
     }
     td_buf_init(&u->payload, u->lines ? LINE_MAX_BYTES : PAYLOAD_MAX);
     if (!payload_load(u)) {
-        fprintf(stderr, "tandem pub: %s cannot be read, or has more than 255 MB\n",
-                u->file != NULL ? u->file : "standard input");
+        (void)fprintf(stderr, "tandem pub: %s cannot be read, or has more than 255 MB\n",
+                      u->file != NULL ? u->file : "standard input");
         *status = TD_CLI_FAILED;
         return false;
     }
@@ -306,8 +307,7 @@ static int run(struct td_linux *l, struct pub *u)
     if (!td_app_dial_resolve(&u->dial, "pub", u->sys, &config, &status)) {
         return status;
     }
-    size_t message = u->payload.n + 66 * 1024 + u->dial.publish_raw.n;
-    config.packet_bytes_max = u->lines ? LINE_MAX_BYTES + 256 * 1024 : message + 64 * 1024;
+    config.packet_bytes_max = (u->lines ? LINE_MAX_BYTES : u->payload.n) + BESIDE;
     config.held_bytes = u->qos == 0 ? 0 : config.packet_bytes_max + HELD_LEAST;
     td_app_peer_init(&u->peer, u->sys, &config);
     u->reading = (struct reading){

@@ -98,7 +98,7 @@ static void say(struct device *d, unsigned qos, bool retain, const char *topic, 
     /* A reading that nobody takes now is worth nothing later. */
     if (d->open && td_mqtt_client_publish(&d->peer.client, &m, d->now, &id) == TD_OK &&
         d->town->verbose) {
-        printf("%s %s\n", topic, payload);
+        (void)printf("%s %s\n", topic, payload);
     }
 }
 
@@ -411,8 +411,8 @@ static void lost(struct device *d, const char *why)
 {
     d->open = false;
     if (!d->told && !d->town->ended) {
-        fprintf(stderr, "tandem simulate: %s at %s: %s; trying again\n", d->type->id,
-                d->peer.config.addresses[0], why);
+        (void)fprintf(stderr, "tandem simulate: %s at %s: %s; trying again\n", d->type->id,
+                      d->peer.config.addresses[0], why);
     }
     d->told = true;
 }
@@ -428,7 +428,8 @@ static void heard(struct td_app_peer *p, const struct td_mqtt_client_event *e, t
     } else if (e->what == TD_MQTT_EVENT_MESSAGE) {
         d->type->hear(d, &e->packet);
     } else if (e->what == TD_MQTT_EVENT_CLOSED && e->reason == TD_MQTT_REASON_SESSION_TAKEN_OVER) {
-        fprintf(stderr, "tandem simulate: another %s has connected; this one ends\n", d->type->id);
+        (void)fprintf(stderr, "tandem simulate: another %s has connected; this one ends\n",
+                      d->type->id);
         d->town->ended = true;
     }
 }
@@ -568,7 +569,7 @@ static int simulate(struct town *t, const struct td_cli_list *words, const char 
         town_run(l, t);
         town_leave(l, t);
     } else {
-        fprintf(stderr, "tandem simulate: say which: %s\n", usage);
+        (void)fprintf(stderr, "tandem simulate: say which: %s\n", usage);
         status = TD_CLI_USAGE;
     }
     td_app_loop_free(l);

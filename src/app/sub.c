@@ -34,7 +34,7 @@ struct sub {
 static void say(const struct sub *u, const char *what, const char *why)
 {
     if (!u->dial.quiet) {
-        fprintf(stderr, "tandem sub: %s: %s\n", what, why);
+        (void)fprintf(stderr, "tandem sub: %s: %s\n", what, why);
     }
 }
 
@@ -219,7 +219,7 @@ static bool check(struct sub *u, int *status)
         wrong = "-F: it has a letter that is not known; see tandem sub --help";
     }
     if (wrong != NULL) {
-        fprintf(stderr, "tandem sub: %s\n", wrong);
+        (void)fprintf(stderr, "tandem sub: %s\n", wrong);
         *status = TD_CLI_USAGE;
         return false;
     }

@@ -95,12 +95,11 @@ static void arm_step(struct td_town_crossing *x, enum td_town_arm arm, unsigned 
     x->counted[arm] += came;
     x->queue[arm] += came;
     x->flow[arm] += leaving(x, arm) * dt;
-    for (; x->flow[arm] >= 1; x->flow[arm]--) {
-        if (x->queue[arm] > 0) {
-            x->queue[arm]--;
-            x->left[arm]++;
-        }
-    }
+    unsigned may = (unsigned)x->flow[arm];
+    unsigned leave = may < x->queue[arm] ? may : x->queue[arm];
+    x->flow[arm] -= may;
+    x->queue[arm] -= leave;
+    x->left[arm] += leave;
     x->green_s[arm] = x->shows.arm[arm] == 'G' ? x->green_s[arm] + dt : 0;
 }
 
