@@ -144,8 +144,9 @@ static void connack(struct conn *c, uint64_t lsn, const struct accept *a)
 
 void td_mqttd_conn_opened(struct conn *c, td_mono now)
 {
-    (void)now;
     c->open = true;
+    td_mqtt_accepted(&c->m, c->m.keep_alive_s, now); /* until now an error is said by a CONNACK */
+    td_mqttd_conn_timer_set(c);
     if (c->session != NULL) {
         td_mqttd_session_online(c->session);
     }
@@ -203,7 +204,7 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         lsn = td_store_batch_end(store_of(c), a.resumed ? TD_STORE_1S : TD_STORE_NOW);
     }
     connack(c, a.resumed ? 0 : lsn, &a);
-    td_mqtt_accepted(&c->m, a.keep_alive_s, now);
+    c->m.keep_alive_s = a.keep_alive_s;
     td_mqttd_conn_timer_set(c);
     if (c->answers == NULL) {
         td_mqttd_conn_opened(c, now);

@@ -484,6 +484,9 @@ static size_t word_v5(const struct td_mqtt *m, struct td_mqtt_packet *packet, un
                       const char *text, uint8_t *p)
 {
     bool fits = td_mqtt_reason_fits(reason, packet->type, m->role == TD_MQTT_SERVER);
+    if (!fits && packet->type == TD_MQTT_CONNACK) {
+        return 0; /* "taken over", say: refusing with another reason would mislead */
+    }
     packet->reason = (uint8_t)(fits ? reason : TD_MQTT_REASON_UNSPECIFIED_ERROR);
     if (text != NULL && m->problems) {
         packet->props.has = TD_MQTT_HAS(REASON_STRING);

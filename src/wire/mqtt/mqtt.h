@@ -276,8 +276,8 @@ void td_mqtt_connecting(struct td_mqtt *m, const struct td_mqtt_packet *connect,
  * from `receiving`. 3.x has no place for a reason, it is left out. */
 uint8_t *td_mqtt_ack(struct td_mqtt *m, uint8_t *p, unsigned type, uint16_t id, unsigned reason);
 
-/* What to say before closing for `reason`: CONNACK before the connection is open, DISCONNECT
- * afterwards; in 3.x a CONNACK where a return code fits, else nothing. Writes at most
+/* What to say before closing for `reason`: CONNACK before the connection is open, if it can
+ * carry the reason (in 3.x, if a return code fits), DISCONNECT afterwards in 5.0. Writes at most
  * TD_MQTT_WORD_MAX bytes, gives how many; with a Reason String `text` (may be NULL) if the peer
  * asked for such and it fits. The machine is CLOSED then. */
 size_t td_mqtt_word(struct td_mqtt *m, unsigned reason, const char *text, uint8_t *p);
