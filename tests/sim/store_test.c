@@ -10,10 +10,9 @@
 
 #include <cmocka.h>
 
-#include "sim/disk.h"
-#include "store/store.h"
+#include "sim/store_rig.h"
 
-enum { HEAD_ROWS_MOST = 1024, KEYS = 40, STREAMS = 5, BATCHES_MAX = 4000, ROWS_MAX = 8000 };
+enum { HEAD_ROWS_MOST = 1024, KEYS = 40, BATCHES_MAX = 4000, ROWS_MAX = 8000 };
 
 /* The state map after each batch, and all rows, as they were given. */
 struct model_row {
@@ -34,214 +33,6 @@ struct model {
     uint32_t next_value;
     td_wall clock;
 };
-
-struct rig {
-    struct sim_world *w;
-    struct sim_disk *d;
-    struct sim_machine *m;
-    struct td_store *store;
-    struct td_store_config config;
-    uint32_t streams[STREAMS];
-    bool answered;
-    enum td_err err;
-    size_t row_count, column_count;
-    struct td_value *cells; /* of the last answer; texts copied */
-    char why[512];
-};
-
-/* ---- running a store on a machine ---- */
-
-static void on_event(void *ctx, const struct td_sys_event *e, td_mono now)
-{
-    (void)ctx;
-    (void)now;
-    struct td_work *w = e->owner;
-    w->done(w);
-}
-
-static void on_turn(void *ctx, td_mono now)
-{
-    struct rig *r = ctx;
-    if (r->store != NULL) {
-        td_store_turn(r->store, now);
-    }
-}
-
-static td_mono on_deadline(void *ctx)
-{
-    struct rig *r = ctx;
-    return r->store != NULL ? td_store_deadline(r->store) : TD_NEVER;
-}
-
-static const struct sim_program program = {on_event, on_turn, on_deadline};
-
-static void rig_boot(struct rig *r)
-{
-    r->m = sim_machine_new(r->w, "hub", r->d);
-    sim_machine_program(r->m, &program, r);
-}
-
-static enum td_err rig_open(struct rig *r)
-{
-    struct td_buf why;
-    td_buf_init(&why, 4096);
-    enum td_err err = td_store_open(&r->config, &r->m->sys, &r->store, &why);
-    (void)snprintf(r->why, sizeof r->why, "%.*s", (int)why.n, (const char *)why.p);
-    td_buf_fini(&why);
-    if (err != TD_OK) {
-        r->store = NULL;
-    }
-    return err;
-}
-
-static void rig_begin(struct rig *r, uint64_t seed)
-{
-    *r = (struct rig){.w = sim_world_new(seed)};
-    r->w->wall_offset = INT64_C(1795510800) * TD_NS_PER_S;
-    r->d = sim_disk_new(r->w);
-    r->config = (struct td_store_config){
-        .dir = "data", .segment_bytes = 16384, .segment_count = 6, .commit_bytes = 4096};
-    rig_boot(r);
-}
-
-static void rig_end(struct rig *r)
-{
-    if (r->store != NULL) {
-        td_store_abandon(r->store);
-    }
-    sim_machine_crash(r->m, true);
-    sim_machine_free(r->m);
-    sim_disk_free(r->d);
-    sim_world_free(r->w);
-    free(r->cells);
-}
-
-static void rig_crash(struct rig *r, enum sim_cut how)
-{
-    sim_machine_crash(r->m, false);
-    if (r->store != NULL) {
-        td_store_abandon(r->store);
-        r->store = NULL;
-    }
-    sim_disk_cut(r->d, how);
-    sim_machine_free(r->m);
-    rig_boot(r);
-}
-
-static void rig_close(struct rig *r)
-{
-    while (!td_store_stop(r->store, sim_machine_mono(r->m))) {
-        assert_true(sim_step(r->w));
-    }
-    td_store_close(r->store);
-    r->store = NULL;
-    sim_machine_crash(r->m, true);
-    sim_machine_free(r->m);
-    rig_boot(r);
-}
-
-static void rig_wait(struct rig *r, uint64_t lsn)
-{
-    sim_machine_wake(r->m);
-    while (td_store_durable(r->store) < lsn && !td_store_failed(r->store)) {
-        assert_true(sim_step(r->w));
-    }
-}
-
-static void rig_run(struct rig *r, td_ms ms)
-{
-    sim_machine_wake(r->m);
-    (void)sim_run(r->w, r->w->now + ms * TD_NS_PER_MS); /* nothing left to happen is fine */
-}
-
-static uint64_t put(struct rig *r, const char *key, const char *value)
-{
-    td_store_put(r->store, TD_STATE_SETTING, td_slice_of(key), td_slice_of(value));
-    return td_store_batch_end(r->store, TD_STORE_NOW);
-}
-
-static bool holds(td_slice s, const char *text)
-{
-    for (; s.n > 0; s = td_slice_skip(s, 1)) {
-        if (td_slice_starts(s, td_slice_of(text))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ---- asking ---- */
-
-static void on_answer(void *ctx, enum td_err err, const struct td_table *table, td_slice why)
-{
-    struct rig *r = ctx;
-    r->answered = true;
-    r->err = err;
-    r->row_count = r->column_count = 0;
-    (void)snprintf(r->why, sizeof r->why, "%.*s", (int)why.n, (const char *)why.p);
-    if (err == TD_OK) {
-        size_t n = table->row_count * table->column_count;
-        r->row_count = table->row_count;
-        r->column_count = table->column_count;
-        r->cells = td_realloc(r->cells, (n + 1) * sizeof *r->cells);
-        for (size_t i = 0; i < n; i++) {
-            r->cells[i] = table->cells[i];
-        }
-    }
-}
-
-static void rig_answer(struct rig *r)
-{
-    r->answered = false;
-    sim_machine_wake(r->m);
-    while (!r->answered) {
-        assert_true(sim_step(r->w));
-    }
-}
-
-static void rig_sql(struct rig *r, const char *sql)
-{
-    uint64_t ticket;
-    assert_int_equal(TD_OK, td_store_sql(r->store, td_slice_of(sql), on_answer, r, &ticket));
-    rig_answer(r);
-    if (r->err != TD_OK) {
-        print_message("%s: %s\n", sql, r->why);
-    }
-}
-
-static int64_t rig_sql_int(struct rig *r, const char *sql)
-{
-    rig_sql(r, sql);
-    assert_int_equal(TD_OK, r->err);
-    assert_int_equal(1, r->row_count);
-    assert_int_equal(TD_VALUE_INT, r->cells[0].type);
-    return r->cells[0].as.i;
-}
-
-/* ---- rows ---- */
-
-static void rig_streams(struct rig *r)
-{
-    for (uint32_t i = 0; i < STREAMS; i++) {
-        char name[32];
-        uint32_t a, b;
-        (void)snprintf(name, sizeof name, "plant/%u", i);
-        assert_int_equal(TD_OK, td_store_stream(r->store, td_slice_of(name), &r->streams[i]));
-        assert_int_equal(TD_OK, td_store_column(r->store, r->streams[i], TD_STR("a"), &a));
-        assert_int_equal(TD_OK, td_store_column(r->store, r->streams[i], TD_STR("b"), &b));
-        assert_int_equal(0, a);
-        assert_int_equal(1, b);
-    }
-}
-
-static uint64_t row_add(struct rig *r, const struct model_row *row)
-{
-    const struct td_cell cells[2] = {{0, td_value_float(row->a)}, {1, td_value_int(row->b)}};
-    uint64_t lsn = 0;
-    enum td_err err = td_store_row(r->store, r->streams[row->stream], row->ts,
-                                   r->m->sys.wall(&r->m->sys), cells, 2, TD_STORE_1S, &lsn);
-    return err == TD_OK ? lsn : UINT64_MAX;
-}
 
 /* ---- the model ---- */
 
@@ -302,14 +93,14 @@ static void row_give(struct rig *r, struct model *m)
     struct model_row *row = &m->rows[m->row_count];
     uint64_t bits = td_rng_next(&r->w->rng[SIM_LOAD]);
     m->clock += (td_wall)sim_below(r->w, SIM_LOAD, 1000) * TD_NS_PER_MS + 1000;
-    row->stream = (uint32_t)sim_below(r->w, SIM_LOAD, STREAMS);
+    row->stream = (uint32_t)sim_below(r->w, SIM_LOAD, RIG_STREAMS);
     row->ts = m->clock;
     if (sim_below(r->w, SIM_LOAD, 10) == 0) { /* a late one, in another partition now and then */
         row->ts -= (td_wall)sim_below(r->w, SIM_LOAD, 200000) * TD_NS_PER_S + 7;
     }
     memcpy(&row->a, &bits, sizeof row->a); /* any bits: also NaN payloads */
     row->b = (int64_t)m->row_count;
-    row->lsn = row_add(r, row);
+    row->lsn = rig_row(r, row->stream, row->ts, row->a, row->b);
     m->row_count++;
 }
 
@@ -369,7 +160,7 @@ static void stream_check(struct rig *r, struct model *m, uint32_t stream, uint64
     }
     qsort(rows, n, sizeof *rows, by_ts);
     assert_int_equal(TD_OK, td_store_scan(r->store, td_series_of(r->streams[stream], 0), 0,
-                                          INT64_MAX, 0, on_answer, r, &ticket));
+                                          INT64_MAX, 0, rig_answered, r, &ticket));
     rig_answer(r);
     assert_int_equal(TD_OK, r->err);
     for (size_t i = 0; i < n; i++) {
@@ -389,7 +180,7 @@ static void stream_check(struct rig *r, struct model *m, uint32_t stream, uint64
 
 static void rows_check(struct rig *r, struct model *m, uint64_t durable)
 {
-    for (uint32_t s = 0; s < STREAMS; s++) {
+    for (uint32_t s = 0; s < RIG_STREAMS; s++) {
         stream_check(r, m, s, durable);
     }
 }
@@ -411,9 +202,9 @@ static void what_was_put_is_there_after_a_clean_restart(void **state)
     struct rig r;
     rig_begin(&r, 1);
     assert_int_equal(TD_OK, rig_open(&r));
-    (void)put(&r, "a", "1");
-    (void)put(&r, "b", "2");
-    uint64_t lsn = put(&r, "a", "3");
+    (void)rig_put(&r, "a", "1");
+    (void)rig_put(&r, "b", "2");
+    uint64_t lsn = rig_put(&r, "a", "3");
     rig_wait(&r, lsn);
     rig_close(&r);
     assert_int_equal(TD_OK, rig_open(&r));
@@ -432,7 +223,7 @@ static void a_second_process_is_told_who_has_the_directory(void **state)
     struct td_buf why;
     td_buf_init(&why, 4096);
     assert_int_equal(TD_EEXIST, td_store_open(&r.config, &r.m->sys, &other, &why));
-    assert_true(holds(td_buf_slice(&why), "another tandem"));
+    assert_true(rig_holds(td_buf_slice(&why), "another tandem"));
     td_buf_fini(&why);
     rig_end(&r);
 }
@@ -454,13 +245,13 @@ static void a_failed_sync_is_never_followed_by_an_acknowledgement(void **state)
     struct rig r;
     rig_begin(&r, 4);
     assert_int_equal(TD_OK, rig_open(&r));
-    rig_wait(&r, put(&r, "a", "1"));
+    rig_wait(&r, rig_put(&r, "a", "1"));
     uint64_t before = td_store_durable(r.store);
     sim_disk_faults(r.d)->sync_ppm = 1000000;
-    rig_wait(&r, put(&r, "a", "2"));
+    rig_wait(&r, rig_put(&r, "a", "2"));
     assert_true(td_store_failed(r.store));
     sim_disk_faults(r.d)->sync_ppm = 0;
-    (void)put(&r, "a", "3");
+    (void)rig_put(&r, "a", "3");
     rig_run(&r, 10000);
     assert_int_equal(before, td_store_durable(r.store));
     assert_non_null(strstr(td_store_failure(r.store), "log"));
@@ -506,8 +297,7 @@ static void sql_knows_streams_buckets_and_times(void **state)
     const td_wall start = INT64_C(1795510800) * TD_NS_PER_S; /* 2026-11-24T09:00:00Z */
     r.w->wall_offset = start + 86400 * TD_NS_PER_S;
     for (int64_t i = 0; i < 600; i++) {
-        const struct model_row row = {0, start + i * 6 * TD_NS_PER_S, (double)i / 4, i, 0, false};
-        (void)row_add(&r, &row);
+        (void)rig_row(&r, 0, start + i * 6 * TD_NS_PER_S, (double)i / 4, i);
     }
     assert_int_equal(
         4, rig_sql_int(&r, "SELECT count(*) FROM (SELECT time_bucket('15m', ts) b FROM points "
@@ -548,7 +338,8 @@ static void sql_that_is_wrong_or_writes_is_refused_with_a_reason(void **state)
     };
     for (size_t i = 0; i < TD_COUNT(bad); i++) {
         uint64_t ticket;
-        assert_int_equal(TD_OK, td_store_sql(r.store, td_slice_of(bad[i]), on_answer, &r, &ticket));
+        assert_int_equal(TD_OK,
+                         td_store_sql(r.store, td_slice_of(bad[i]), rig_answered, &r, &ticket));
         rig_answer(&r);
         assert_int_equal(TD_ESYNTAX, r.err);
         assert_true(strlen(r.why) > 10);
@@ -560,7 +351,7 @@ static void sql_that_is_wrong_or_writes_is_refused_with_a_reason(void **state)
     uint64_t ticket;
     const char *big = "WITH RECURSIVE n(i, t) AS (SELECT 1, hex(zeroblob(400000)) UNION ALL SELECT "
                       "i + 1, t FROM n LIMIT 2000) SELECT i FROM n ORDER BY t";
-    assert_int_equal(TD_OK, td_store_sql(r.store, td_slice_of(big), on_answer, &r, &ticket));
+    assert_int_equal(TD_OK, td_store_sql(r.store, td_slice_of(big), rig_answered, &r, &ticket));
     rig_answer(&r);
     assert_int_equal(TD_EFULL, r.err);
     rig_end(&r);
@@ -576,13 +367,12 @@ static void a_chart_gets_four_points_a_column_and_all_extremes(void **state)
     const td_wall start = INT64_C(1795510800) * TD_NS_PER_S;
     r.w->wall_offset = start + 86400 * TD_NS_PER_S;
     for (int64_t i = 0; i < 5000; i++) {
-        const struct model_row row = {
-            1, start + i * TD_NS_PER_S, i == 1234 ? -99 : (double)(i % 7), i, 0, false};
-        (void)row_add(&r, &row);
+        (void)rig_row(&r, 1, start + i * TD_NS_PER_S, i == 1234 ? -99 : (double)(i % 7), i);
     }
     uint64_t ticket;
-    assert_int_equal(TD_OK, td_store_scan(r.store, td_series_of(r.streams[1], 0), start,
-                                          start + 5000 * TD_NS_PER_S, 50, on_answer, &r, &ticket));
+    assert_int_equal(TD_OK,
+                     td_store_scan(r.store, td_series_of(r.streams[1], 0), start,
+                                   start + 5000 * TD_NS_PER_S, 50, rig_answered, &r, &ticket));
     rig_answer(&r);
     assert_int_equal(TD_OK, r.err);
     assert_in_range(r.row_count, 150, 200);
@@ -606,7 +396,7 @@ static void a_question_that_is_cancelled_gets_no_answer(void **state)
     uint64_t ticket[TD_COUNT(r.streams)];
     for (size_t i = 0; i < TD_COUNT(ticket); i++) {
         assert_int_equal(TD_OK,
-                         td_store_sql(r.store, TD_STR("SELECT 1"), on_answer, &r, &ticket[i]));
+                         td_store_sql(r.store, TD_STR("SELECT 1"), rig_answered, &r, &ticket[i]));
     }
     for (size_t i = 0; i < TD_COUNT(ticket); i++) {
         td_store_cancel(r.store, ticket[i]);
@@ -627,14 +417,14 @@ static void a_flipped_bit_costs_one_record(void **state)
     for (int i = 0; i < 50; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "key%02d", i);
-        rig_wait(&r, put(&r, key, "some value of some length"));
+        rig_wait(&r, rig_put(&r, key, "some value of some length"));
     }
     rig_crash(&r, SIM_CUT_LOST);
     assert_true(sim_disk_flip(r.d, "data/log/01.tlog", 512 + 20 * 512 + 30, 3));
     assert_int_equal(TD_OK, rig_open(&r));
     const struct td_store_stats *s = td_store_stats(r.store);
     assert_int_equal(1, s->damaged);
-    assert_true(holds(s->damage, "segment 1"));
+    assert_true(rig_holds(s->damage, "segment 1"));
     assert_int_equal(49, s->recovered_state);
     rig_end(&r);
 }
