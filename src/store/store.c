@@ -129,31 +129,9 @@ static enum td_err db_open(struct td_store *store)
     return err == TD_OK ? td_state_schema(store->db) : err;
 }
 
-static void db_set_aside(struct td_store *store)
+static enum td_err db_ready(struct td_store *store, struct td_buf *why)
 {
-    char from[TD_STORE_PATH_MAX], to[TD_STORE_PATH_MAX];
-    (void)sqlite3_close_v2(store->db); /* it is given up */
-    store->db = NULL;
-    (void)store->sys->mkdir(store->sys, store->damaged_dir); /* there, or the rename says so */
-    static const char *const suffixes[] = {"", "-wal", "-journal"};
-    for (size_t i = 0; i < TD_COUNT(suffixes); i++) {
-        (void)snprintf(from, sizeof from, "%s/tandem.db%s", store->dir, suffixes[i]);
-        (void)snprintf(to, sizeof to, "%s/damaged/tandem.db%s", store->dir, suffixes[i]);
-        (void)store->sys->rename(store->sys, from, to); /* the suffixed ones may not be there */
-    }
-    td_store_damage(store,
-                    "tandem.db: not a sound database, moved to %s; sessions and retained values "
-                    "older than the log are lost; try `sqlite3 tandem.db .recover` there",
-                    store->damaged_dir);
-}
-
-static enum td_err db_open_or_replace(struct td_store *store, struct td_buf *why)
-{
-    enum td_err err = db_open(store);
-    if (err == TD_ECORRUPT) {
-        db_set_aside(store);
-        err = db_open(store);
-    }
+    enum td_err err = td_store_db_ready(store, db_open);
     if (err != TD_OK) {
         (void)sqlite3_close_v2(store->db); /* nothing was written */
         store->db = NULL;
@@ -230,7 +208,7 @@ enum td_err td_store_open(const struct td_store_config *config, struct td_sys *s
     struct td_store *store = store_new(config, sys);
     enum td_err err = dirs_make(store, why);
     err = err == TD_OK ? lock_take(store, why) : err;
-    err = err == TD_OK ? db_open_or_replace(store, why) : err;
+    err = err == TD_OK ? db_ready(store, why) : err;
     err = err == TD_OK ? td_store_recover(store, why) : err;
     if (err != TD_OK) {
         store_free(store, false);

@@ -8,8 +8,9 @@
  *   segment.c  the bytes of the log: records, headers, reading what a crash or a bad disk left
  *   log.c      the ring of segments, group commit            recover.c  start
  *   state.c    the keyed state map and its way into SQLite    vfs.c db.c SQLite over the seam
+ *   keeper.c   sealing, applying, releasing segments
  *   rows.c block.c hist.c   streams, rows, heads              codec.c chunk.c part.c  sealed chunks
- *   scan.c query.c sql.c    questions                         check.c    the doctor
+ *   scan.c query.c sql.c    questions                         check.c rescue.c    the doctor
  *
  * One log for all that is durable. An LSN is a byte position in the endless log; whoever must
  * acknowledge something keeps the LSN it was given and waits until td_store_durable() has reached

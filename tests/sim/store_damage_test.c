@@ -106,6 +106,37 @@ static void a_database_that_is_none_is_set_aside(void **state)
     rig_end(&r);
 }
 
+static void a_database_with_a_broken_page_gives_what_is_on_the_others(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_begin(&r, 1);
+    assert_int_equal(TD_OK, rig_open(&r));
+    for (int i = 0; i < 2000; i++) { /* more than the log holds */
+        char key[16];
+        (void)snprintf(key, sizeof key, "key%04d", i);
+        rig_wait(&r, rig_put(&r, key, "a value of some length, to fill the log and the table"));
+    }
+    rig_run(&r, 100);
+    rig_close(&r);
+    assert_true(sim_disk_peek(r.d, "data/tandem.db").n > 20 * 4096);
+    scramble(&r, "data/tandem.db", 11 * 4096, 11 * 4096 + 200);
+    struct td_store_health health;
+    struct td_buf report;
+    td_buf_init(&report, 1 << 16);
+    assert_int_equal(TD_OK, td_store_check(&r.m->sys, "data", &report, &health));
+    assert_true(rig_holds(td_buf_slice(&report), "tandem.db"));
+    td_buf_fini(&report);
+    assert_int_equal(TD_OK, rig_open(&r));
+    assert_true(damage_says(&r, "entries of it were saved"));
+    assert_in_range(entries_of(&r), 1900, 1999);
+    rig_wait(&r, rig_put(&r, "new", "value"));
+    rig_close(&r);
+    assert_int_equal(TD_OK, rig_open(&r));
+    assert_int_equal(0, td_store_stats(r.store)->damaged);
+    rig_end(&r);
+}
+
 static void a_history_file_that_is_none_is_set_aside_at_the_start(void **state)
 {
     (void)state;
@@ -323,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_without_a_head_is_read_all_the_same),
         cmocka_unit_test(a_database_that_is_none_is_set_aside),
+        cmocka_unit_test(a_database_with_a_broken_page_gives_what_is_on_the_others),
         cmocka_unit_test(a_history_file_that_is_none_is_set_aside_at_the_start),
         cmocka_unit_test(a_history_file_that_breaks_while_running_is_replaced),
         cmocka_unit_test(new_rows_are_seen_though_the_log_was_taken_away),
