@@ -126,9 +126,11 @@ void td_store_shape(struct td_sys *sys, const char *log_dir, uint32_t *segment_b
                     uint32_t *segment_count);
 /* Reads the log; on failure `why` holds a message. */
 enum td_err td_store_recover(struct td_store *store, struct td_buf *why);
-/* Opens tandem.db with `open`; one that cannot be read is set aside and a new one gets what can be
- * saved of it. */
-enum td_err td_store_db_ready(struct td_store *store, enum td_err (*open)(struct td_store *store));
+typedef enum td_err td_store_opener(struct td_store *store);
+
+/* Opens tandem.db with `opener`; one that cannot be read is set aside and a new one gets what can
+ * be saved of it. */
+enum td_err td_store_db_ready(struct td_store *store, td_store_opener *opener);
 /* One line into the damage report. */
 void td_store_damage(struct td_store *store, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

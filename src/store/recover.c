@@ -3,7 +3,7 @@
  *   1. heads of all segment files, by number; from the newest's `keep` on they are the log
  *   2. each segment in order: batches not yet applied go to the tail, rows whose LSN is above the
  *      highest in their (stream, partition)'s chunks go to heads, by the code that runs live
- *   3. writing goes on in a fresh segment; if few are free, or the ring has another shape than
+ *   3. writing goes on in a fresh segment; if none is free, or the ring has another shape than
  *      configured, everything first goes to SQLite
  *
  * Damage is copied to damaged/, told, and never a reason not to start. */
@@ -508,7 +508,7 @@ static enum td_err ring_ready(struct recovery *rv)
         if (err != TD_OK) {
             return err;
         }
-    } else if (td_log_used(&store->log) + 2 > store->config.segment_count) {
+    } else if (td_log_used(&store->log) >= store->config.segment_count) {
         (void)td_keeper_flush(&store->keeper); /* if it fails now, turns try again */
     }
     return td_log_prepare(&store->log);

@@ -81,15 +81,15 @@ static void db_rescue(struct td_store *store)
                     store->damaged_dir, (unsigned long long)copied);
 }
 
-enum td_err td_store_db_ready(struct td_store *store, enum td_err (*open)(struct td_store *store))
+enum td_err td_store_db_ready(struct td_store *store, td_store_opener *opener)
 {
-    enum td_err err = open(store);
+    enum td_err err = opener(store);
     err = err == TD_OK ? db_read(store->db) : err;
     if (err != TD_ECORRUPT) {
         return err;
     }
     db_set_aside(store);
-    err = open(store);
+    err = opener(store);
     if (err == TD_OK) {
         db_rescue(store);
     }
