@@ -56,7 +56,7 @@ export function formatValue(value: Value, decimals = DECIMALS_MAX): string {
         case 'number':
             return formatNumber(value, decimals);
         case 'boolean':
-            return value ? 'on' : 'off';
+            return value ? 'yes' : 'no'; // the name is the question: `window open`, `heater on`
         case 'string':
             return value === '' ? '(empty)' : plain(value);
         default:

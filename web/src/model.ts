@@ -56,6 +56,7 @@ export class Series {
     latest: Reading = NEVER;
     id = -1;
     decimals = 0;
+    hidden = false; // its only place on the page is scrolled out of sight
     readonly spark = new Spark();
     readonly rhythm = new Rhythm();
     onValue: ((reading: Reading) => void) | undefined; // the open chart, if any
@@ -133,6 +134,7 @@ class Model {
     private readonly byId = new Map<number, Series>();
     private readonly grouped = new Map<string, { online: Signal<boolean>; series: Series[] }>();
     private readonly dirty = new Set<Series>();
+    private readonly later = new Set<Series>(); // news of hidden series: shown when they come in sight
     private newEvents: HubEvent[] = [];
     private structure = false;
     private scheduled = false;
@@ -211,6 +213,14 @@ class Model {
         this.schedule();
     }
 
+    setHidden(series: Series, hidden: boolean): void {
+        series.hidden = hidden;
+        if (!hidden && this.later.delete(series)) {
+            this.dirty.add(series);
+            this.schedule();
+        }
+    }
+
     /** Hidden pages get no animation frames, so a hidden tab costs no DOM work at all. */
     private schedule(): void {
         if (this.paused.value) {
@@ -245,7 +255,12 @@ class Model {
             this.newEvents = [];
         }
         for (const series of this.dirty) {
-            series.shown.value = series.latest;
+            if (series.hidden) {
+                this.later.add(series);
+                this.dirty.delete(series);
+            } else {
+                series.shown.value = series.latest;
+            }
         }
         this.onFlush(this.dirty);
         this.dirty.clear();

@@ -44,12 +44,13 @@ export class SparkLayer {
         private readonly wall: HTMLElement,
         private readonly canvas: HTMLCanvasElement,
         private readonly nowMs: () => number,
-        private readonly onSeen: (series: Series) => void,
+        private readonly onSight: (series: Series, isInSight: boolean | undefined) => void, // undefined: gone
     ) {
         this.context = canvas.getContext('2d')!;
         this.resized = new ResizeObserver(() => this.relayout());
         this.resized.observe(wall);
-        this.seen = new IntersectionObserver((entries) => this.cameIntoView(entries));
+        // As far as the canvas may reach: what is scrolled to is there already.
+        this.seen = new IntersectionObserver((entries) => this.sighted(entries), { rootMargin: '60% 0px' });
         this.timer = setInterval(() => requestAnimationFrame(() => this.paint()), PAINT_EVERY_MS);
         addEventListener('scroll', this.scrolled, { passive: true });
         this.recolour();
@@ -60,6 +61,7 @@ export class SparkLayer {
         removeEventListener('scroll', this.scrolled);
         this.resized.disconnect();
         this.seen.disconnect();
+        [...this.cells.keys()].forEach((slot) => this.remove(slot));
     }
 
     add(slot: HTMLElement, series: Series): void {
@@ -78,6 +80,7 @@ export class SparkLayer {
             this.dirty.delete(cell);
             this.bySeries.get(cell.series)?.delete(cell);
             this.seen.unobserve(slot);
+            this.onSight(cell.series, undefined);
             this.measured = false;
         }
     }
@@ -105,11 +108,11 @@ export class SparkLayer {
         this.cells.forEach((cell) => this.dirty.add(cell));
     }
 
-    private cameIntoView(entries: IntersectionObserverEntry[]): void {
+    private sighted(entries: IntersectionObserverEntry[]): void {
         for (const entry of entries) {
             const cell = this.cells.get(entry.target as HTMLElement);
-            if (cell && entry.isIntersecting && !cell.series.spark.filled) {
-                this.onSeen(cell.series);
+            if (cell) {
+                this.onSight(cell.series, entry.isIntersecting);
             }
         }
     }

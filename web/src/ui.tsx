@@ -40,8 +40,8 @@ export function Foreign({ text, most }: { text: string; most?: number }) {
 }
 
 /** Why a value is not to be taken as current; empty when it is. */
-export function doubtOf(series: Series, online: ReadonlySignal<boolean>): string {
-    const { quality, timeMs } = series.shown.value;
+export function doubtOf(series: Series, online: ReadonlySignal<boolean>, reading = series.shown.value): string {
+    const { quality, timeMs } = reading;
     if (timeMs === 0) {
         return 'never heard';
     }

@@ -24,7 +24,7 @@ test('decimals are those the number was written with, at most three', () => {
 });
 
 test('values without content are said in words', () => {
-    assert.deepEqual([true, false, '', null].map((v) => formatValue(v)), ['on', 'off', '(empty)', '–']);
+    assert.deepEqual([true, false, '', null].map((v) => formatValue(v)), ['yes', 'no', '(empty)', '–']);
 });
 
 test('controls and direction overrides are shown, not obeyed; long text is cut', () => {

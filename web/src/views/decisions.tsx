@@ -129,7 +129,7 @@ function Rule({ rule, chosen }: { rule: RuleAnswer; chosen: boolean }) {
 function fieldsOf(text: string): { field: string; value: string; winner: string }[] {
     return [...text.matchAll(/(\S+?)=(.*?) \(([^()]*)\)(?= |$)/g)].map(([, field = '', value = '', winner = '']) => ({
         field,
-        value: { TRUE: 'on', FALSE: 'off' }[value] ?? value.replace(/^'(.*)'$/, '$1'),
+        value: { TRUE: 'yes', FALSE: 'no' }[value] ?? value.replace(/^'(.*)'$/, '$1'),
         winner,
     }));
 }

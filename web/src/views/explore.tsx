@@ -30,7 +30,9 @@ async function run(): Promise<void> {
     stop?.abort();
     const mine = (stop = new AbortController());
     running.value = true;
-    setParam('sql', sql.value);
+    if (sql.value !== EXAMPLES[0]![1]) {
+        setParam('sql', sql.value);
+    }
     const from = performance.now();
     try {
         const got = await api.query(sql.value, mine.signal);
@@ -110,6 +112,8 @@ export function Explore() {
         const given = route.value.params.get('sql');
         if (given && given !== sql.value) {
             sql.value = given; // shown, not run: a link from elsewhere must not start work
+        } else if (!given && !answer.value) {
+            void run();
         }
     }, []);
     const onKeyDown = (e: KeyboardEvent) => {

@@ -3,7 +3,7 @@ import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { api } from '../api';
-import { formatValue, typeWord, unitOf } from '../format';
+import { formatValue, plain, typeWord, unitOf } from '../format';
 import { hubNow, hubTimeMs, link, refill } from '../live';
 import { model, SERIES_MAX, type Series, type Thing } from '../model';
 import { href, route, setParam } from '../route';
@@ -49,6 +49,13 @@ function wantHistory(series: Series): void {
     askNext();
 }
 
+function sighted(series: Series, isInSight: boolean | undefined): void {
+    model.setHidden(series, isInSight === false);
+    if (isInSight && !series.spark.filled) {
+        wantHistory(series);
+    }
+}
+
 function Tile({ series, online }: { series: Series; online: ReadonlySignal<boolean> }) {
     const layer = useContext(Layer);
     const slot = useRef<HTMLSpanElement>(null);
@@ -64,7 +71,7 @@ function Tile({ series, online }: { series: Series; online: ReadonlySignal<boole
     }, [series]);
     return (
         <a class={look} href={href('machine', series.thing, { value: series.key })}>
-            <span class="tile-label">
+            <span class="tile-label" title={`${plain(series.topic)} ${plain(series.field)} (${series.type})`}>
                 <Foreign text={series.label} most={80} />
             </span>
             <span class="tile-value">
@@ -82,14 +89,25 @@ function Tile({ series, online }: { series: Series; online: ReadonlySignal<boole
     );
 }
 
-/** A card is as many tiles wide as makes it compact. */
-function widthOf(tiles: number): string {
-    return tiles > 8 ? 'wide' : tiles > 6 ? 'four' : tiles > 4 || tiles === 3 ? 'three' : tiles > 1 ? 'two' : 'one';
+/** A card is as many tiles wide as makes it compact; one tile more if its name needs the room. */
+function shapeOf(tiles: number, name: string): { look: string; columns: number } {
+    if (tiles > 8) {
+        return { look: 'card wide', columns: 0 };
+    }
+    if (tiles === 1) {
+        return name.length > 14 ? { look: 'card two lone', columns: 1 } : { look: 'card', columns: 1 };
+    }
+    const columns = tiles > 6 ? 4 : tiles > 4 || tiles === 3 ? 3 : 2;
+    return { look: `card ${['two', 'three', 'four'][columns - 2]}`, columns };
 }
 
 function Card({ thing, series }: { thing: Thing; series: readonly Series[] }) {
+    const { look, columns } = shapeOf(series.length, thing.name);
+    // How many rows of tiles there are tells the grid how high the card is: cards close up.
+    const rows = (across: number) => Math.ceil(series.length / Math.max(1, across));
+    const style = columns ? { '--rows': rows(columns), '--rows-narrow': rows(Math.min(columns, 2)) } : {};
     return (
-        <section class={`card ${widthOf(series.length)}`} aria-label={thing.name}>
+        <section class={look} style={style} aria-label={thing.name}>
             <header>
                 <h2>
                     <a href={href('machine', thing.name)}>
@@ -183,7 +201,7 @@ function Wall({ parts }: { parts: readonly Part[] }) {
     const makeLayer = (element: HTMLCanvasElement | null) => {
         canvas.current = element;
         if (element && !layer.current && element.parentElement) {
-            layer.current = new SparkLayer(element.parentElement, element, hubTimeMs, wantHistory);
+            layer.current = new SparkLayer(element.parentElement, element, hubTimeMs, sighted);
             model.onFlush = (changed) => layer.current?.news(changed);
         }
     };
@@ -275,7 +293,7 @@ function Summary() {
     const words = useComputed(() => {
         hubNow.value; // once a second is often enough to count
         const things = model.things.value;
-        const doubts = things.reduce((n, t) => n + t.series.filter((s) => doubtOf(s, t.online)).length, 0);
+        const doubts = things.reduce((n, t) => n + t.series.filter((s) => doubtOf(s, t.online, s.latest)).length, 0);
         const values = things.reduce((n, t) => n + t.series.length, 0);
         const count = (n: number, one: string) => `${n} ${one}${n === 1 ? '' : 's'}`;
         const parts = [count(things.length, 'thing'), count(values, 'value')];

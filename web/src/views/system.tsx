@@ -47,6 +47,37 @@ function rateOf(c: Counter, now: Sample, before: Sample | undefined): string {
     return `${formatNumber((c.value - old) / ((now.atMs - before!.atMs) / 1000), 1)}/s`;
 }
 
+/** `mqtt.connections` belongs to mqtt. What has no group stands among the facts already. */
+function groupsOf(counters: readonly Counter[]): [string, Counter[]][] {
+    const groups = new Map<string, Counter[]>();
+    for (const c of counters) {
+        const at = c.name.indexOf('.');
+        if (at > 0) {
+            const group = c.name.slice(0, at);
+            groups.set(group, [...(groups.get(group) ?? []), c]);
+        }
+    }
+    return [...groups];
+}
+
+function Group(props: { name: string; counters: Counter[]; now: Sample; before: Sample | undefined }) {
+    const short = (name: string) => plain(name.slice(props.name.length + 1).replaceAll('_', ' ').replaceAll('.', ' · '));
+    return (
+        <table class="counters">
+            <caption>{plain(props.name)}</caption>
+            <tbody>
+                {props.counters.map((c) => (
+                    <tr key={c.name}>
+                        <th scope="row">{short(c.name)}</th>
+                        <td class="number">{rateOf(c, props.now, props.before)}</td>
+                        <td class="number">{words(c)}</td>
+                    </tr>
+                ))}
+            </tbody>
+        </table>
+    );
+}
+
 function Fact({ label, value }: { label: string; value: string }) {
     return (
         <div class="fact">
@@ -78,6 +109,10 @@ export function System() {
     if (!now.value) {
         return <Empty title={trouble.value ? 'The hub cannot be asked' : 'Asking the hub'}>{trouble.value && <p>{trouble.value}</p>}</Empty>;
     }
+    const counter = (name: string) => now.value?.counters.find((c) => c.name === name);
+    const numberOf = (name: string) => (counter(name) ? words(counter(name)!) : '–');
+    const published = counter('hub.published');
+    const rate = published ? rateOf(published, now.value, before.value) : '';
     const well = !trouble.value && health.value.status === 'ok';
     return (
         <>
@@ -88,28 +123,17 @@ export function System() {
             <dl class="facts">
                 <Fact label="Health" value={well ? 'ok' : 'not ok'} />
                 <Fact label="Up for" value={spanWords(Number(health.value.uptime_s ?? 0) * 1000)} />
+                <Fact label="Devices connected" value={numberOf('mqtt.connections')} />
+                <Fact label="Messages" value={rate ? `${rate} in` : 'none now'} />
                 <Fact label="Version" value={plain(String(health.value.version ?? '–'))} />
                 <Fact label="This page" value={link.value === 'live' ? `live, ${feedRate.value} values/s` : 'not connected'} />
                 <Fact label="Times in" value={zoneName()} />
             </dl>
-            <table class="counters">
-                <thead>
-                    <tr>
-                        <th scope="col">Counter</th>
-                        <th scope="col" class="number">Value</th>
-                        <th scope="col" class="number">Rate</th>
-                    </tr>
-                </thead>
-                <tbody>
-                    {now.value.counters.map((c) => (
-                        <tr key={c.name}>
-                            <th scope="row">{plain(c.name.replaceAll('_', ' ').replaceAll('.', ' · '))}</th>
-                            <td class="number">{words(c)}</td>
-                            <td class="number">{rateOf(c, now.value!, before.value)}</td>
-                        </tr>
-                    ))}
-                </tbody>
-            </table>
+            <div class="groups">
+                {groupsOf(now.value.counters).map(([group, counters]) => (
+                    <Group key={group} name={group} counters={counters} now={now.value!} before={before.value} />
+                ))}
+            </div>
             <p class="hint">
                 For Prometheus: <a href="/metrics">/metrics</a> · for scripts: <a href="/api/v1/system">/api/v1/system</a>
             </p>
