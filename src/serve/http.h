@@ -1,8 +1,10 @@
 /* serve/http: httpd, the page, the API, the live feed and the metrics, on one listener.
  *
  *   http/conn.c     connections: read, one request at a time, write; their bounds and deadlines
- *   http/route.c    which row of api.def a request is, who may ask; http/api.c the rows themselves
- *   http/live.c     WebSocket feeds: what changed, every 100 ms
+ *   http/answer.c   answers and problems, with what all of them say
+ *   http/route.c    which row of api.def a request is, who may ask; http/api.c the rows themselves;
+ *                   http/history.c questions to the store, http/messages.c publishing
+ *   http/live.c     WebSocket feeds: what a page watches; http/feed.c what it gets, every 100 ms
  *   http/metrics.c  counters, rows of metrics.def, as JSON and as Prometheus text
  *
  * Driven by serve/ over any td_sys; the time comes in. */

@@ -78,7 +78,7 @@ struct td_httpd {
     struct td_httpd_stats stats;
 };
 
-/* ---- conn.c: answering ---- */
+/* ---- answer.c ---- */
 
 struct td_httpd_answer {
     unsigned status;
@@ -105,6 +105,15 @@ struct td_httpd_problem {
 };
 
 void td_httpd_problem(struct td_httpd_conn *c, const struct td_httpd_problem *p);
+/* An empty scratch buffer to build JSON in. */
+struct td_json_out td_httpd_json(struct td_httpd *d);
+
+/* Queues a head and what follows it; `body` is copied, `tail` is not. */
+void td_httpd_queue(struct td_httpd_conn *c, const struct td_http_send *send, td_slice body,
+                    td_slice tail);
+
+/* ---- conn.c ---- */
+
 /* Ends the connection; c is gone. */
 void td_httpd_conn_close(struct td_httpd_conn *c);
 /* Sets c's one deadline. */
@@ -112,10 +121,36 @@ void td_httpd_conn_until(struct td_httpd_conn *c, td_mono at);
 /* Writes what fits; false: the connection is broken (the caller closes it or leaves it alone). */
 bool td_httpd_conn_write(struct td_httpd_conn *c, td_mono now);
 size_t td_httpd_conn_unsent(const struct td_httpd_conn *c);
-/* An empty scratch buffer to build JSON in. */
-struct td_json_out td_httpd_json(struct td_httpd *d);
 
-/* ---- api.c ---- */
+/* ---- asked.c ---- */
+
+/* Answers 400. */
+void td_httpd_bad(struct td_httpd_conn *c, const char *thing, td_slice value, const char *rule,
+                  const char *remedy);
+/* The query parameter, unquoted into c->body; false: it is not there, or it was answered as bad
+ * (*broken). Its slice stands until the next call. */
+bool td_httpd_param(struct td_httpd_conn *c, const char *name, td_slice *out, bool *broken);
+/* The same as a time or a number; absent: the output stays. False: answered as bad. */
+bool td_httpd_param_time(struct td_httpd_conn *c, const char *name, td_wall now, td_wall *at);
+bool td_httpd_param_number(struct td_httpd_conn *c, const char *name, int64_t least, int64_t most,
+                           const char *rule, int64_t *out);
+
+/* One member of the one flat object that a body may be. */
+struct td_httpd_member {
+    const char *name;
+    td_slice text; /* what it says: a string unescaped, anything else as it was written */
+    bool is_string;
+    bool there;
+};
+
+/* Reads the body as an object of these members, whose texts go into `arena` or borrow from the
+ * body. False: answered as bad. */
+bool td_httpd_body(struct td_httpd_conn *c, struct td_arena *arena, struct td_httpd_member *members,
+                   size_t count);
+/* Writes a value. */
+void td_httpd_value(struct td_json_out *o, struct td_value v);
+
+/* ---- route.c ---- */
 
 struct td_httpd_route {
     const char *method, *path;
@@ -134,7 +169,7 @@ bool td_httpd_route(struct td_httpd_conn *c);
 void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 /* What it waited for is durable (or the store has failed). */
 void td_httpd_published(struct td_httpd_conn *c);
-/* The rows' handlers: metrics.c, api.c, live.c. */
+/* The rows' handlers: metrics.c, api.c, history.c, messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
 void td_httpd_system(struct td_httpd_conn *c, td_mono now);
@@ -152,7 +187,7 @@ void td_httpd_page(struct td_httpd_conn *c);
 bool td_httpd_live_feed(struct td_httpd_conn *c, uint8_t *p, size_t n, td_mono now);
 bool td_httpd_live_watching(const struct td_httpd_conn *c);
 void td_httpd_live_free(struct td_httpd_conn *c);
-/* Slices that are due. */
+/* feed.c: slices and events that are due. */
 void td_httpd_live_turn(struct td_httpd *d, td_mono now);
 td_mono td_httpd_live_deadline(const struct td_httpd *d);
 
