@@ -819,6 +819,11 @@ bool sim_disk_stopped(const struct sim_disk *d)
     return d->stopped;
 }
 
+uint64_t sim_disk_used(const struct sim_disk *d)
+{
+    return d->used;
+}
+
 td_mono sim_disk_time_take(struct sim_disk *d)
 {
     td_mono time = d->time;

@@ -46,6 +46,9 @@ uint64_t sim_disk_steps(const struct sim_disk *d);
 void sim_disk_stop_at(struct sim_disk *d, uint64_t at);
 bool sim_disk_stopped(const struct sim_disk *d);
 
+/* Bytes of all files, as programs see them. */
+uint64_t sim_disk_used(const struct sim_disk *d);
+
 /* Looking in from outside, past all faults: the visible bytes of a file; .p NULL: no such file. */
 td_slice sim_disk_peek(const struct sim_disk *d, const char *path);
 /* Flips one bit of a file, on the platter too. False: no such file or byte. */

@@ -10,8 +10,8 @@
 #include "wire/mqtt/client.h"
 
 enum {
-    OUT_BYTES = 32 * 1024,
-    HELD_BYTES = 64 * 1024,
+    OUT_BYTES = 256 * 1024,
+    HELD_BYTES = 512 * 1024,
     SLOTS = 64,
     IDS = 4096,
     ALIAS_BYTES = 4096,
@@ -43,6 +43,7 @@ struct client {
     int line;  /* its connection, NONE */
     int ghost; /* one it left open and forgot, NONE */
     bool through, connected;
+    bool goodbye; /* said DISCONNECT: no will */
     struct sim_hello hello;
     struct td_buf in;
     td_mono deaf_until;
@@ -119,6 +120,11 @@ static void ghost_close(struct client *c)
 /* The line is no more ours; whatever happens to it is not our business. */
 static void line_forget(struct client *c)
 {
+    const struct td_mqtt_connect *k = &c->options.connect;
+    if (k->has_will && c->connected && !c->goodbye && k->will_props.has == 0) {
+        sim_book_will_due(c->fleet->book, c->will);
+    }
+    c->goodbye = false;
     c->line = NONE;
     c->through = c->connected = false;
     td_buf_clear(&c->in);
@@ -533,6 +539,7 @@ static void leave(struct client *c)
 {
     switch (below(c, 4)) {
     case 0:                                                      /* with a word */
+        c->goodbye = true;                                       /* at least, it may be so */
         (void)td_mqtt_client_disconnect(&c->mqtt, 0, now_of(c)); /* no room: without */
         flush(c);
         line_close(c);

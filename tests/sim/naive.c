@@ -146,6 +146,14 @@ void sim_book_unsay(struct sim_book *b, uint32_t number)
     b->said_count--;
 }
 
+void sim_book_will_due(struct sim_book *b, uint32_t number)
+{
+    struct sim_said *m = &b->said[number];
+    if (!b->doubts.crashes && !b->doubts.late) { /* else the hub may have seen another end */
+        m->from = m->acked = b->w->now;
+    }
+}
+
 struct sim_said *sim_book_said(struct sim_book *b, uint32_t number)
 {
     td_assert(number < b->said_count);
@@ -239,7 +247,7 @@ void sim_book_lost(struct sim_book *b, uint32_t who)
         }
     } else if (s->expiry_s < UINT32_MAX) {
         td_mono span = ((td_mono)s->expiry_s - EXPIRY_SLACK_S) * TD_NS_PER_S;
-        s->sure_until = b->doubts.clock_jumps || span <= 0 ? 0 : s->heard + span;
+        s->sure_until = b->doubts.late || span <= 0 ? 0 : s->heard + span;
     }
 }
 
@@ -519,8 +527,8 @@ static uint32_t replaced_by(const struct sim_book *b, uint32_t topic, td_mono ti
 {
     for (uint32_t i = 0; i < b->said_count; i++) {
         const struct sim_said *m = &b->said[i];
-        if (m->topic == topic && m->retain && !m->will && m->qos > 0 && m->acked != TD_NEVER &&
-            !m->refused && m->from > time) {
+        if (m->topic == topic && m->retain && m->qos > 0 && m->acked != TD_NEVER && !m->refused &&
+            m->from > time) {
             return i;
         }
     }

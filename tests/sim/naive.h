@@ -59,7 +59,8 @@ void sim_book_free(struct sim_book *b);
 /* What later checks leave out. */
 struct sim_book_doubts {
     bool crashes;     /* wills may come twice */
-    bool clock_jumps; /* sessions may expire early or late */
+    bool late;        /* the clock jumps, or bytes come long after they were sent: nobody can say
+                       * when the expiry of a session began */
     bool queues_full; /* a bounded queue has dropped something: nobody must get anything */
 };
 struct sim_book_doubts *sim_book_doubts(struct sim_book *b);
@@ -70,6 +71,8 @@ struct sim_book_doubts *sim_book_doubts(struct sim_book *b);
 uint32_t sim_book_say(struct sim_book *b, struct sim_said said, size_t padding);
 /* Nobody has sent it after all (the client had no room). */
 void sim_book_unsay(struct sim_book *b, uint32_t number);
+/* The connection of a will ended without a goodbye: it must be sent. */
+void sim_book_will_due(struct sim_book *b, uint32_t number);
 struct sim_said *sim_book_said(struct sim_book *b, uint32_t number);
 size_t sim_book_said_count(const struct sim_book *b);
 td_slice sim_book_topic(const struct sim_book *b, uint32_t topic);

@@ -31,7 +31,8 @@ struct plan {
     td_mono span; /* of the storm */
     td_mono chaos_min, chaos_max;
     uint32_t crash_ppm, net_ppm, clock_ppm; /* of the chaos */
-    bool disk_faults;
+    uint32_t error_ppm;                     /* calls of the disk that fail */
+    bool full;                              /* the disk has no room for a while */
     struct sim_fleet_plan fleet;
     struct td_serve_config hub;
 };
@@ -102,7 +103,9 @@ static void plan_fleet(struct sim_world *w, struct sim_fleet_plan *f)
         .leave_ppm = maybe(w, 70) ? (uint32_t)pick(w, 1000, 80000) : 0,
         .change_ppm = (uint32_t)pick(w, 10000, 200000),
         .deaf_ppm = maybe(w, 40) ? 20000 : 0,
-        .payload_max = maybe(w, 30) ? 12000 : 500,
+        .payload_max = maybe(w, 10)   ? 180000
+                       : maybe(w, 30) ? 12000
+                                      : 500,
         .shared = maybe(w, 40),
         .wills = maybe(w, 40),
         .retained = maybe(w, 70),
@@ -120,7 +123,8 @@ static void plan_make(struct sim_world *w, struct plan *p)
     p->crash_ppm = maybe(w, 65) ? 400000 : 0;
     p->net_ppm = maybe(w, 60) ? 400000 : 0;
     p->clock_ppm = maybe(w, 15) ? 100000 : 0;
-    p->disk_faults = p->crash_ppm != 0 && maybe(w, 10);
+    p->error_ppm = p->crash_ppm != 0 && maybe(w, 10) ? (uint32_t)pick(w, 100, 5000) : 0;
+    p->full = p->crash_ppm != 0 && maybe(w, 10);
     if (p->net_ppm != 0) {
         plan_net(w);
     }
@@ -136,10 +140,21 @@ static void restart_later(struct run *r, td_mono most)
             r->w->now + (td_mono)sim_between(r->w, SIM_FAULT, 1000000, (uint64_t)most));
 }
 
-static void disk_faults(struct run *r, bool on)
+static bool disk_ill(const struct run *r)
 {
-    struct sim_disk_faults *f = sim_disk_faults(sim_hub_disk(r->hub));
-    f->write_ppm = f->sync_ppm = on ? 300 : 0;
+    return !r->calm && (r->plan.error_ppm != 0 || r->plan.full);
+}
+
+static void disk_faults(struct run *r)
+{
+    struct sim_disk *disk = sim_hub_disk(r->hub);
+    struct sim_disk_faults *f = sim_disk_faults(disk);
+    f->write_ppm = f->sync_ppm = f->open_ppm = r->calm ? 0 : r->plan.error_ppm;
+    f->read_ppm = f->write_ppm / 10;
+    f->space_bytes = 0;
+    if (r->plan.full && !r->calm && sim_chance(r->w, SIM_FAULT, 500000)) {
+        f->space_bytes = sim_disk_used(disk) + sim_below(r->w, SIM_FAULT, 200000);
+    }
 }
 
 static void restart(struct sim_event *e)
@@ -150,14 +165,14 @@ static void restart(struct sim_event *e)
     }
     bool stop = !r->calm && r->plan.crash_ppm != 0 && sim_chance(r->w, SIM_FAULT, 100000);
     uint64_t steps = sim_disk_steps(sim_hub_disk(r->hub));
-    disk_faults(r, r->plan.disk_faults && !r->calm);
+    disk_faults(r);
     if (stop) { /* the power fails again while it recovers */
         sim_disk_stop_at(sim_hub_disk(r->hub), steps + sim_between(r->w, SIM_FAULT, 1, 60));
     }
     if (sim_hub_start(r->hub)) {
         return;
     }
-    if (!stop && !r->plan.disk_faults) {
+    if (!stop && !disk_ill(r)) {
         sim_fail(r->w, "the hub does not start: %s", sim_hub_why(r->hub));
     }
     restart_later(r, TD_NS_PER_S);
@@ -213,7 +228,10 @@ static void chaos(struct sim_event *e)
         trouble_net(r);
     }
     if (sim_chance(r->w, SIM_FAULT, p->clock_ppm)) {
-        r->w->wall_offset += ((td_mono)sim_below(r->w, SIM_FAULT, 7200) - 3600) * TD_NS_PER_S;
+        td_mono hours = sim_chance(r->w, SIM_FAULT, 200000) ? 100 : 1;
+        td_mono most = hours * 3600;
+        r->w->wall_offset +=
+            ((td_mono)sim_below(r->w, SIM_FAULT, (uint64_t)most * 2) - most) * TD_NS_PER_S;
     }
     sim_set(r->w, e,
             r->w->now + (td_mono)sim_between(r->w, SIM_FAULT, (uint64_t)p->chaos_min,
@@ -253,10 +271,10 @@ static void calm(struct run *r)
     struct sim_net_options *o = sim_net_options(r->w);
     r->calm = true;
     o->stall_ppm = o->reset_ppm = 0;
-    if (!r->w->failed && sim_hub_up(r->hub) && r->plan.disk_faults) {
+    if (!r->w->failed && sim_hub_up(r->hub) && (r->plan.error_ppm != 0 || r->plan.full)) {
         sim_hub_crash(r->hub, SIM_KILLED); /* a store that failed stays so until a restart */
     }
-    disk_faults(r, false);
+    disk_faults(r);
     sim_disk_stop_at(sim_hub_disk(r->hub), 0);
     if (!sim_hub_up(r->hub)) {
         restart_later(r, TD_NS_PER_S);
@@ -361,7 +379,7 @@ static uint64_t run_seed(uint64_t seed, const struct options *o, struct totals *
     r.book = sim_book_new(r.w, sim_topics, sim_topic_count);
     *sim_book_doubts(r.book) =
         (struct sim_book_doubts){.crashes = r.plan.crash_ppm != 0,
-                                 .clock_jumps = r.plan.clock_ppm != 0,
+                                 .late = r.plan.clock_ppm != 0 || r.plan.net_ppm != 0,
                                  .queues_full = r.plan.hub.mqtt.queue_messages_max < 100};
     restart_later(&r, 2000000);
     r.fleet = sim_fleet_new(r.w, r.book, &r.plan.fleet, ADDRESS);
