@@ -79,6 +79,10 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     }
     if (err == TD_OK && config->http_address != NULL) {
         s->http = config->http;
+        size_t fits =
+            td_store_batch_max(p->store) / 4; /* a publish of its may stand there thrice */
+        s->http.body_bytes_max =
+            s->http.body_bytes_max < fits ? s->http.body_bytes_max : (uint32_t)fits;
         err = td_httpd_new(p, config->http_address, &s->http, &p->httpd, why);
     }
     if (err == TD_OK) {

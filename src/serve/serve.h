@@ -23,7 +23,8 @@ struct td_serve_file {
 };
 
 struct td_serve_mqtt_config {
-    uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send */
+    uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send; lowered to what the
+                                  * log's ring takes */
     uint16_t receive_max;        /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
     uint16_t alias_max;          /* topic aliases a client may set */
     uint32_t session_expiry_s;   /* longest; 3.1.1 sessions that are not clean get it */

@@ -342,6 +342,17 @@ void td_store_del(struct td_store *store, uint8_t kind, td_slice key)
     }
 }
 
+size_t td_store_batch_max(const struct td_store *store)
+{
+    size_t most = td_log_payload_max(&store->log), half = store->config.segment_count / 2;
+    return half < 3 ? most : most * (half - 1) - 1;
+}
+
+size_t td_store_batch_bytes(const struct td_store *store)
+{
+    return store->batch.n;
+}
+
 /* A batch over one record's length becomes a chain of parts. */
 static uint64_t chain_write(struct td_store *store, td_slice batch, td_mono due)
 {
@@ -366,11 +377,10 @@ uint64_t td_store_batch_write(struct td_store *store, td_slice batch, td_mono du
     if (store->log.failed) {
         return UINT64_MAX;
     }
-    size_t most = td_log_payload_max(&store->log);
-    if (batch.n <= most) {
+    if (batch.n <= td_log_payload_max(&store->log)) {
         return td_log_append(&store->log, TD_RECORD_STATE, batch, due);
     }
-    if (batch.n / most + 2 > store->config.segment_count / 2) {
+    if (batch.n > td_store_batch_max(store)) {
         td_log_fail(&store->log, "one batch takes more than half of the log (log.segment_count)",
                     TD_EFULL);
         return UINT64_MAX;

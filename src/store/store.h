@@ -121,6 +121,10 @@ void td_store_del(struct td_store *store, uint8_t kind, td_slice key);
 /* Ends the open batch: after a crash all of it is there or nothing. Gives the LSN behind it; 0: the
  * batch was empty. A failed store gives an LSN that never becomes durable. */
 uint64_t td_store_batch_end(struct td_store *store, enum td_store_class c);
+/* Bytes that a batch may have, by the shape of the log: a bigger one fails the store for good, so
+ * who lets others choose sizes stays below; and the bytes of the open one. */
+size_t td_store_batch_max(const struct td_store *store);
+size_t td_store_batch_bytes(const struct td_store *store);
 
 /* ---- points ---- */
 

@@ -114,6 +114,13 @@ static void plan_fleet(struct sim_world *w, struct sim_fleet_plan *f)
     };
 }
 
+/* What the hub takes in one message depends on the ring of its log; 3.1.1 has no word to say so. */
+static size_t message_max(const struct td_serve_config *c)
+{
+    size_t ring = c->store.segments < 6 ? 1 : c->store.segments / 2 - 1;
+    return c->store.segment_bytes * ring / 4 - 4096;
+}
+
 static void plan_make(struct sim_world *w, struct plan *p)
 {
     memset(p, 0, sizeof *p);
@@ -130,6 +137,8 @@ static void plan_make(struct sim_world *w, struct plan *p)
     }
     plan_hub(w, &p->hub);
     plan_fleet(w, &p->fleet);
+    size_t most = message_max(&p->hub);
+    p->fleet.payload_max = p->fleet.payload_max > most ? most : p->fleet.payload_max;
 }
 
 /* ---- chaos ---- */

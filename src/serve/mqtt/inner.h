@@ -223,6 +223,8 @@ void td_mqttd_keep_route(struct session *s, const struct entry *e, bool received
 void td_mqttd_keep_route_gone(struct session *s, struct entry *e);
 void td_mqttd_keep_message(struct td_mqttd *d, const struct td_message *m, struct entry **entries,
                            struct session **sessions, size_t count);
+/* In a long row of changes that need not be one: ends the batch before it grows too big. */
+void td_mqttd_keep_piece(struct td_mqttd *d);
 void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m);
 enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf *why);
 

@@ -308,6 +308,14 @@ void td_mqttd_keep_route_gone(struct session *s, struct entry *e)
     free(k);
 }
 
+void td_mqttd_keep_piece(struct td_mqttd *d)
+{
+    struct td_store *store = d->parts->store;
+    if (td_store_batch_bytes(store) > td_store_batch_max(store) / 8) {
+        (void)td_store_batch_end(store, TD_STORE_1S);
+    }
+}
+
 /* ---- start ---- */
 
 struct restore {
@@ -344,6 +352,7 @@ static void orphans_delete(struct restore *r)
     while (td_cursor_left(&c) > 0) {
         uint8_t kind = td_cursor_u8(&c);
         td_store_del(r->d->parts->store, kind, td_cursor_lump(&c));
+        td_mqttd_keep_piece(r->d);
     }
     (void)td_store_batch_end(r->d->parts->store, TD_STORE_1S);
     td_buf_fini(&r->orphans);

@@ -25,6 +25,11 @@ static enum td_err listen_on(struct td_mqttd *d, const char *address, struct td_
     return err;
 }
 
+static uint32_t least(uint64_t a, uint32_t b)
+{
+    return a < b ? (uint32_t)a : b;
+}
+
 static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_config *config)
 {
     struct td_mqttd *d = td_alloc(sizeof *d);
@@ -34,7 +39,11 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     d->parts = parts;
     d->config = *config;
     d->limits = (struct td_mqtt_limits)TD_MQTT_LIMITS_DEFAULT;
-    d->limits.packet_bytes_max = config->packet_bytes_max;
+    /* One publish may put its message three times into a batch: as retained, for the sessions, and
+     * for those that have it by a group as well. The rest is for the routes. */
+    uint64_t fits = td_store_batch_max(parts->store) / 8 * 7 / 3;
+    d->limits.packet_bytes_max = least(fits, config->packet_bytes_max);
+    d->limits.connect_bytes_max = least(fits, d->limits.connect_bytes_max);
     d->limits.receive_max = config->receive_max;
     d->limits.alias_max = config->alias_max;
     d->listener = -1;

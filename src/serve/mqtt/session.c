@@ -629,6 +629,8 @@ void td_mqttd_session_end(struct session *s)
         td_mqttd_session_will_send(s, d->now);
     }
     td_mqttd_session_will_clear(s);
+    /* First, as what follows may take more than one batch: without its session it is void. */
+    td_mqttd_keep_session_gone(s);
     sending_forget(s);
     for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
         struct entry *e = (struct entry *)(uintptr_t)slot->body;
@@ -639,8 +641,8 @@ void td_mqttd_session_end(struct session *s)
     while (s->waiting.first != NULL) {
         d->stats.dropped_session_end++;
         entry_end(s, waiting_take(s));
+        td_mqttd_keep_piece(d);
     }
-    td_mqttd_keep_session_gone(s);
     (void)td_store_batch_end(d->parts->store, TD_STORE_1S);
     td_hub_unsubscribe_all(d->parts->hub, &s->sub);
     d->stats.sessions--;
