@@ -402,14 +402,17 @@ static void damage_copy(struct recovery *rv, const struct found *f, td_slice byt
                     err == TD_OK ? "is" : "could not be put", path);
 }
 
-/* What a crash left in the page cache counts only when it is on the disk. */
-static enum td_err segment_sync(struct recovery *rv, const char *path)
+/* What a crash left in the page cache counts only when it is on the disk. A sync is not enough for
+ * that: after one that failed, the system takes the bytes for clean and never writes them. So they
+ * are written again, the same ones. */
+static enum td_err segment_prove(struct recovery *rv, const char *path, td_slice used)
 {
     struct td_sys *sys = rv->store->sys;
     int file;
     enum td_err err = sys->open(sys, path, TD_SYS_OPEN_WRITE, &file);
     if (err == TD_OK) {
-        err = sys->datasync(sys, file);
+        err = sys->pwrite(sys, file, used, 0);
+        err = err == TD_OK ? sys->datasync(sys, file) : err;
         sys->file_close(sys, file);
     }
     return err;
@@ -422,8 +425,7 @@ static enum td_err segment_replay(struct recovery *rv, size_t at, struct td_buf 
     bool last = next == NULL;
     char path[TD_STORE_PATH_MAX];
     path_of(rv->store, f->name, path);
-    enum td_err err = last ? segment_sync(rv, path) : TD_OK;
-    err = err == TD_OK ? td_segment_load(rv->store->sys, path, f->head.bytes, bytes) : err;
+    enum td_err err = td_segment_load(rv->store->sys, path, f->head.bytes, bytes);
     if (err != TD_OK) {
         return err;
     }
@@ -445,7 +447,7 @@ static enum td_err segment_replay(struct recovery *rv, size_t at, struct td_buf 
                                            .bytes = f->head.bytes};
     td_log_found(&rv->store->log, f->head.number, &segment);
     rv->store->log.durable = segment.end_lsn;
-    return TD_OK;
+    return last ? segment_prove(rv, path, td_slice_head(td_buf_slice(bytes), r.limit)) : TD_OK;
 }
 
 static enum td_err log_replay(struct recovery *rv)
