@@ -24,7 +24,8 @@ struct td_keeper {
     enum td_err chunk_err, apply_err;
     uint64_t set_aside; /* partition files that were damaged */
     /* Between works. */
-    uint64_t applied; /* tandem.db has all batches before this LSN */
+    uint64_t applied;  /* tandem.db has all batches before this LSN */
+    uint64_t relogged; /* the LSN behind the rows that were logged again */
     td_mono retry_at, expire_at, wait_at;
 };
 

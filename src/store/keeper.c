@@ -66,9 +66,21 @@ static void heads_release(struct td_store *store, uint64_t lsn, td_mono now)
             continue;
         }
         bool small = h->block->n < TD_HEAD_RELOG_ROWS && h->stream->frozen == 0;
-        if (!(small && room && td_store_relog(store, h))) {
+        if (small && room && td_store_relog(store, h)) {
+            store->keeper.relogged = store->log.at;
+        } else {
             td_hist_freeze(&store->hist, h, now);
         }
+    }
+}
+
+/* Rows that were logged again are safe when that is durable, not before: until then the segment
+ * with their first record stays. */
+static void segments_release(struct td_keeper *k, uint64_t lsn)
+{
+    struct td_log *log = &k->store->log;
+    if (k->relogged <= log->durable) {
+        td_log_release(log, lsn);
     }
 }
 
@@ -147,7 +159,7 @@ void td_keeper_turn(struct td_keeper *k, td_mono now)
         k->busy = true;
         store->sys->work(store->sys, &k->work);
     } else if (target != 0) {
-        td_log_release(&store->log, target < td_hist_oldest(&store->hist) ? target : 0);
+        segments_release(k, target < td_hist_oldest(&store->hist) ? target : 0);
     }
 }
 
@@ -241,7 +253,7 @@ static void work_done(struct td_work *w)
     }
     uint64_t oldest = td_hist_oldest(&store->hist);
     uint64_t lsn = oldest - 1 < k->applied ? oldest - 1 : k->applied;
-    td_log_release(&store->log, lsn);
+    segments_release(k, lsn);
 }
 
 enum td_err td_keeper_flush(struct td_keeper *k)
