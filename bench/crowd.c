@@ -95,11 +95,7 @@ static void idle_hear(struct conn *c, const struct frame *f)
     }
 }
 
-struct memory {
-    long rss_kb, pss_kb;
-};
-
-static struct memory memory_now(void)
+struct memory memory_now(void)
 {
     char path[64], line[256];
     struct memory m = {0};

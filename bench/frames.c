@@ -100,6 +100,11 @@ void frame_ack(struct bytes *out, unsigned type, uint16_t id)
     add_u16(out, id);
 }
 
+void frame_ping(struct bytes *out)
+{
+    add_head(out, F_PINGREQ << 4, 0);
+}
+
 void frame_disconnect(struct bytes *out)
 {
     add_head(out, F_DISCONNECT << 4, 0);
@@ -141,6 +146,8 @@ static bool body_open(struct frame *f)
     case F_SUBACK:
         f->id = f->body_n > 2 ? (uint16_t)u16_at(f->body) : 0;
         return f->body_n > 2;
+    case F_PINGRESP:
+        return f->body_n == 0;
     default:
         return false;
     }

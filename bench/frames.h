@@ -21,7 +21,9 @@ enum {
     F_PUBCOMP,
     F_SUBSCRIBE,
     F_SUBACK,
-    F_DISCONNECT = 14
+    F_PINGREQ = 12,
+    F_PINGRESP,
+    F_DISCONNECT
 };
 
 /* A buffer that grows; zero is empty. Owned by whoever embeds it, bytes_free() ends it. */
@@ -42,6 +44,7 @@ void frame_publish(struct bytes *out, const char *topic, unsigned qos, uint16_t 
                    const uint8_t *payload, size_t payload_n);
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. */
 void frame_ack(struct bytes *out, unsigned type, uint16_t id);
+void frame_ping(struct bytes *out);
 void frame_disconnect(struct bytes *out);
 
 /* A packet, borrowed from the input. */

@@ -86,15 +86,17 @@ static const struct {
     unsigned publishers, subscribers; /* what it starts from */
     void (*run)(void);
 } scenarios[] = {
-    {"pairs", 50, 50, run_pairs}, {"fanout", 1, 500, run_fanout},   {"fanin", 200, 1, run_fanin},
-    {"wild", 50, 1000, run_wild}, {"connect", 0, 0, crowd_connect}, {"idle", 0, 0, crowd_idle},
+    {"pairs", 50, 50, run_pairs},       {"fanout", 1, 500, run_fanout},
+    {"fanin", 200, 1, run_fanin},       {"wild", 50, 1000, run_wild},
+    {"connect", 0, 0, crowd_connect},   {"idle", 0, 0, crowd_idle},
+    {"retained", 0, 0, crowd_retained},
 };
 
 static _Noreturn void usage(void)
 {
     (void)fprintf(stderr,
                   "usage: load SCENARIO -a PORT [-i PID] [options]\n"
-                  "SCENARIO  pairs fanout fanin wild connect idle\n"
+                  "SCENARIO  pairs fanout fanin wild connect idle retained\n"
                   "  -a PORT  the server's port on 127.0.0.1\n"
                   "  -i PID   whose CPU time and memory count\n"
                   "  -p N     publishers          -s N  subscribers     -f N  filters (wild)\n"
@@ -103,7 +105,7 @@ static _Noreturn void usage(void)
                   "  -R N     messages a second, of all publishers, at fixed times\n"
                   "  -n N     payload bytes       -j    payload is JSON\n"
                   "  -t S     seconds             -u S  warm-up seconds\n"
-                  "  -c N     connections (connect, idle)\n"
+                  "  -c N     connections (connect, idle), messages (retained)\n"
                   "  -d       durable subscribers -x    a rule answers bench/in/N on bench/out/N\n"
                   "  -r       the other side is bench/relay\n");
     exit(2);

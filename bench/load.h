@@ -4,6 +4,7 @@
  *   net.c      connections: buffers, one send a batch, opening many without a SYN storm
  *   flow.c     messages from publishers to subscribers, each checked for loss, repeat, order
  *   crowd.c    connections for their own sake: connect cycles, memory of idle ones
+ *   retained.c retained messages: memory of them, CPU of asking for them
  *   load.c     options, main
  *
  * A run prints one line of JSON and ends with status 0. A lost, repeated, reordered or unasked
@@ -43,6 +44,12 @@ int64_t now_ns(void);
 extern int64_t read_at_ns;
 /* CPU time of the server so far, all threads, user and system, exact to the ns. */
 int64_t server_cpu_ns(void);
+
+/* What the server's process has resident now. */
+struct memory {
+    long rss_kb, pss_kb;
+};
+struct memory memory_now(void);
 
 /* ---- net ---- */
 
@@ -88,5 +95,6 @@ void net_turn(int64_t wait_ns);
 void flow_run(enum shape shape);
 void crowd_connect(void);
 void crowd_idle(void);
+void crowd_retained(void);
 
 #endif
