@@ -144,7 +144,7 @@ static void walk(struct td_matcher *m, struct td_matched *out, const struct td_n
         collect(m, out, n);
         return;
     }
-    const struct td_node *child = n->plain == 0 ? NULL : td_tree_child(m->tree, n, m->levels[at]);
+    const struct td_node *child = td_tree_child(m->tree, n, m->levels[at]);
     if (child != NULL) {
         walk(m, out, child, at + 1);
     }

@@ -69,16 +69,21 @@ void td_tree_fini(struct td_tree *t)
     free(t->slots);
 }
 
+static bool is(const struct td_node *n, td_slice level)
+{
+    return td_slice_eq(level, (td_slice){n->level, n->level_n});
+}
+
 struct td_node *td_tree_child(const struct td_tree *t, const struct td_node *parent, td_slice level)
 {
-    if (t->slot_count == 0) {
-        return NULL;
+    struct td_node *first = parent->first_child;
+    if (first == NULL || first->next == NULL) { /* so it is in long thin branches */
+        return first != NULL && is(first, level) ? first : NULL;
     }
     uint64_t key = key_of(t, parent, level);
     for (size_t at = (size_t)key & (t->slot_count - 1);; at = (at + 1) & (t->slot_count - 1)) {
         struct td_node *n = t->slots[at];
-        if (n == NULL || (n->key == key && n->parent == parent &&
-                          td_slice_eq(level, (td_slice){n->level, n->level_n}))) {
+        if (n == NULL || (n->key == key && n->parent == parent && is(n, level))) {
             return n;
         }
     }
@@ -149,8 +154,6 @@ static struct td_node *child_make(struct td_tree *t, struct td_node *parent, td_
         parent->plus = n;
     } else if (td_slice_eq(level, TD_STR("#"))) {
         parent->hash = n;
-    } else {
-        parent->plain++;
     }
     slot_put(t, n);
     t->count++;
@@ -201,7 +204,6 @@ static void unlink_node(struct td_tree *t, struct td_node *n)
     if (n->next != NULL) {
         n->next->prev = n->prev;
     }
-    parent->plain -= parent->plus != n && parent->hash != n;
     parent->plus = parent->plus == n ? NULL : parent->plus;
     parent->hash = parent->hash == n ? NULL : parent->hash;
     t->count--;

@@ -43,7 +43,6 @@ struct td_node {
     struct td_node *parent, *first_child, *next, *prev; /* prev, next: siblings */
     struct td_node *plus, *hash;                        /* the children "+" and "#" */
     struct td_subs subs;
-    uint32_t plain; /* children that are neither + nor # */
     struct td_group *groups;
     struct td_retained *retained;
     uint64_t key; /* hash of (parent, level) */
