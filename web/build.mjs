@@ -5,8 +5,8 @@
 // npm ci -> type check -> vite build -> gzip + brotli -> a C table of struct td_web_file.
 //
 // Every build directory (dev, asan, release ...) asks for its own C file, but npm and Vite must run
-// once: the result is kept in --cache under the hash of everything it was made from, and a lock
-// directory keeps two builds from making it at the same time.
+// once: the result is kept in --cache under the hash of everything it was made from, and a lock file
+// keeps two builds from making it at the same time.
 //
 // The first page may weigh 60 KB of JS + CSS (brotli); above that the build fails, on purpose.
 // --fallback: when the packages cannot be had (no network), say so and take this file instead. A page
@@ -19,7 +19,6 @@ import zlib from 'node:zlib';
 import { fileURLToPath } from 'node:url';
 
 const BUDGET_BYTES = 60 * 1024;
-const LOCK_STALE_MS = 5 * 60 * 1000;
 const web = path.dirname(fileURLToPath(import.meta.url));
 
 const TYPES = {
@@ -154,27 +153,41 @@ function sleep(ms) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-/** A directory is made by exactly one of two builds; the other waits for it to go. */
+function isAlive(pid) {
+    try {
+        process.kill(pid, 0);
+        return true;
+    } catch (e) {
+        return e.code === 'EPERM';
+    }
+}
+
+/** The file is made by exactly one of two builds; the other waits for it to go. One that was left
+ * behind by a build that was stopped is taken away. */
 function locked(lock, work) {
     for (;;) {
         try {
-            fs.mkdirSync(lock);
+            fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
             break;
         } catch (e) {
             if (e.code !== 'EEXIST') {
                 throw e;
             }
-            const age = Date.now() - (fs.statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-            if (age > LOCK_STALE_MS) {
-                fs.rmSync(lock, { recursive: true, force: true });
-            }
-            sleep(100);
         }
+        try {
+            const owner = Number(fs.readFileSync(lock, 'utf8'));
+            if (owner > 0 && !isAlive(owner)) {
+                fs.rmSync(lock, { force: true });
+            }
+        } catch {
+            // It went meanwhile.
+        }
+        sleep(100);
     }
     try {
         return work();
     } finally {
-        fs.rmSync(lock, { recursive: true, force: true });
+        fs.rmSync(lock, { force: true });
     }
 }
 

@@ -218,7 +218,7 @@ export function Decisions() {
                     </p>
                 </div>
                 {list.length === 0 && <NoRules />}
-                {actuators.length > 0 && (
+                {actuators.some((a) => a.state) && (
                     <section class="actuators" aria-label="Actuators">
                         {actuators.flatMap((a) =>
                             statesOf(a).map((s) => <Actuator key={`${a.name} ${s.key}`} actuator={a} state={s} />),

@@ -23,10 +23,17 @@ const wanted: Series[] = [];
 let asking = 0;
 
 function askNext(): void {
-    const series = asking < 4 ? wanted.shift() : undefined;
-    if (!series || series.spark.filled || series.id < 0) {
+    let series = asking < 4 ? wanted.shift() : undefined;
+    while (series && (series.spark.filled || series.id < 0)) {
+        series = wanted.shift();
+    }
+    if (!series) {
         return;
     }
+    fillSpark(series);
+}
+
+function fillSpark(series: Series): void {
     series.spark.filled = true;
     asking++;
     const to = hubTimeMs();
