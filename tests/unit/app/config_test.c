@@ -35,6 +35,9 @@ static void defaults_are_what_the_rows_say(void **state)
     td_config_fini(&c);
 }
 
+/* Field by field: what lies between the fields is anybody's. */
+#define SAME(field) assert_int_equal(d.field, c.serve.field)
+
 static void the_simulator_runs_with_the_same_defaults(void **state)
 {
     (void)state;
@@ -42,13 +45,25 @@ static void the_simulator_runs_with_the_same_defaults(void **state)
     struct td_serve_config d;
     td_config_init(&c);
     td_serve_config_default(&d);
-    assert_memory_equal(&d.mqtt, &c.serve.mqtt, sizeof d.mqtt);
-    assert_memory_equal(&d.hub, &c.serve.hub, sizeof d.hub);
-    assert_int_equal(d.http.connections_max, c.serve.http.connections_max);
-    assert_int_equal(d.http.live_max, c.serve.http.live_max);
-    assert_int_equal(d.http.body_bytes_max, c.serve.http.body_bytes_max);
-    assert_int_equal(d.http.write_bytes_max, c.serve.http.write_bytes_max);
-    assert_int_equal(d.series_max, c.serve.series_max);
+    SAME(mqtt.packet_bytes_max);
+    SAME(mqtt.receive_max);
+    SAME(mqtt.alias_max);
+    SAME(mqtt.session_expiry_s);
+    SAME(mqtt.keepalive_max_s);
+    SAME(mqtt.queue_messages_max);
+    SAME(mqtt.queue_bytes_max);
+    SAME(mqtt.write_bytes_max);
+    SAME(mqtt.connections_max);
+    SAME(mqtt.sessions_max);
+    SAME(hub.nodes_max);
+    SAME(hub.subscriptions_max);
+    SAME(hub.retained_max);
+    SAME(hub.retained_bytes_max);
+    SAME(http.connections_max);
+    SAME(http.live_max);
+    SAME(http.body_bytes_max);
+    SAME(http.write_bytes_max);
+    SAME(series_max);
     td_config_fini(&c);
 }
 
