@@ -28,7 +28,7 @@ static bool read_files(const char *command, const struct td_cli_list *names, str
             (struct td_rules_file){td_slice_of(names->at[i]), td_buf_slice(&files->text[i])};
     }
     if (!good) {
-        fprintf(stderr, "tandem %s: %.*s\n", command, (int)why.n, (const char *)why.p);
+        (void)fprintf(stderr, "tandem %s: %.*s\n", command, (int)why.n, (const char *)why.p);
     }
     td_buf_fini(&why);
     return good;
@@ -52,8 +52,8 @@ static bool begin(const char *usage, const char *more, int argc, char **argv, st
         return false;
     }
     if (names.count == 0) {
-        fprintf(stderr, "tandem %s: no file is named; write: tandem %s %s\n", argv[0], argv[0],
-                usage);
+        (void)fprintf(stderr, "tandem %s: no file is named; write: tandem %s %s\n", argv[0],
+                      argv[0], usage);
         *status = TD_CLI_USAGE;
         return false;
     }
@@ -78,10 +78,10 @@ int td_app_check(int argc, char **argv)
     td_buf_init(&why, REPORT_BYTES_MAX);
     struct td_rules_config config = {.files = files.at, .file_count = files.count};
     enum td_err err = td_rules_load(&config, &rules, &why);
-    fwrite(why.p, 1, why.n, stderr);
+    (void)fwrite(why.p, 1, why.n, stderr);
     if (err == TD_OK) {
-        printf("%zu statements, %zu filters: in order\n", td_rules_count(rules),
-               td_rules_filter_count(rules));
+        (void)printf("%zu statements, %zu filters: in order\n", td_rules_count(rules),
+                     td_rules_filter_count(rules));
         td_rules_free(rules);
     }
     td_buf_fini(&why);
@@ -102,9 +102,9 @@ int td_app_test(int argc, char **argv)
     td_buf_init(&report, REPORT_BYTES_MAX);
     struct td_rules_config config = {.files = files.at, .file_count = files.count};
     enum td_err err = td_rules_test(&config, &tests, &report);
-    fwrite(report.p, 1, report.n, stdout);
+    (void)fwrite(report.p, 1, report.n, stdout);
     if (err == TD_OK) {
-        printf("%u passed, %u failed\n", tests.passed, tests.failed);
+        (void)printf("%u passed, %u failed\n", tests.passed, tests.failed);
     }
     td_buf_fini(&report);
     free_files(&files);

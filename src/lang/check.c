@@ -152,6 +152,7 @@ static bool other_kind(struct td_lang_scope *s, const struct td_lang_expr *a,
 bool td_lang_check_unify(struct td_lang_scope *s, struct td_lang_expr **a, struct td_lang_expr **b,
                          const char *what)
 {
+    td_assert(*a != NULL && *b != NULL);
     if (!td_lang_check_number(s, *a, what) || !td_lang_check_number(s, *b, what)) {
         return false;
     }
@@ -177,6 +178,7 @@ bool td_lang_check_unify(struct td_lang_scope *s, struct td_lang_expr **a, struc
 /* a + b, a - b with temperatures: the table of rules.md. */
 static bool check_shift(struct td_lang_scope *s, struct td_lang_expr *e)
 {
+    td_assert(e->a != NULL && e->b != NULL);
     bool sub = e->op == TD_LANG_OP_SUB, fa = affine(e->a), fb = affine(e->b);
     if (!td_lang_check_number(s, e->a, "what is added") ||
         !td_lang_check_number(s, e->b, "what is added")) {
@@ -262,6 +264,7 @@ bool td_lang_check_want(struct td_lang_scope *s, struct td_lang_expr **e,
                         const struct td_lang_type *want, const char *what)
 {
     struct td_lang_expr *x = *e;
+    td_assert(x != NULL);
     if (want->kind == TD_LANG_ANY || x->type.kind == TD_LANG_ANY) {
         return true;
     }
@@ -314,6 +317,7 @@ static bool check_two_bools(struct td_lang_scope *s, struct td_lang_expr *e)
 static bool check_pair(struct td_lang_scope *s, struct td_lang_expr **a, struct td_lang_expr **b,
                        bool equality)
 {
+    td_assert(*a != NULL && *b != NULL);
     enum td_lang_kind ka = (*a)->type.kind, kb = (*b)->type.kind;
     if (ka == TD_LANG_NUM || kb == TD_LANG_NUM || !equality) {
         return td_lang_check_unify(s, a, b, "what is compared");

@@ -19,6 +19,7 @@ static void inherit(struct td_lang_expr *e, const struct td_lang_expr *from)
 static bool check_same(struct td_lang_scope *s, struct td_lang_expr *e, struct td_lang_expr **from)
 {
     struct td_lang_expr **lead = from;
+    td_assert(*lead != NULL); /* the parser has counted */
     for (struct td_lang_expr **at = from; *at != NULL; at = &(*at)->next) {
         if ((*at)->type.kind != (*lead)->type.kind && (*at)->type.kind != TD_LANG_ANY &&
             (*lead)->type.kind != TD_LANG_ANY) {
@@ -57,6 +58,7 @@ static bool check_hyst(struct td_lang_scope *s, struct td_lang_expr *e, struct t
 
 static bool check_last(struct td_lang_scope *s, struct td_lang_expr *e, struct td_lang_expr *fold)
 {
+    td_assert(e->list != NULL);
     e->type = e->list->type;
     e->type.counter = false;
     if (e->type.kind == TD_LANG_TEXT) {
@@ -69,6 +71,7 @@ static bool check_last(struct td_lang_scope *s, struct td_lang_expr *e, struct t
 /* STEP(x, v0, b1, v1, ..): bounds go with x, values with each other. */
 static bool check_step(struct td_lang_scope *s, struct td_lang_expr *e)
 {
+    td_assert(e->list != NULL && e->list->next != NULL);
     struct td_lang_expr **value = &e->list->next;
     size_t n = 1;
     if (!numbers_only(s, e)) {
@@ -80,6 +83,7 @@ static bool check_step(struct td_lang_scope *s, struct td_lang_expr *e)
             return false;
         }
     }
+    td_assert(*value != NULL);
     e->type = (*value)->type;
     return n % 2 == 0 || td_lang_check_says(s, e, "STEP ends with a value behind the last bound",
                                             "STEP(x, v0, b1, v1, b2, v2)");
@@ -95,6 +99,7 @@ static bool check_own(struct td_lang_scope *s, struct td_lang_expr *e, struct td
     case TD_LANG_FUNC_STEP:
         return check_step(s, e);
     case TD_LANG_FUNC_IF:
+        td_assert(e->list != NULL && e->list->next != NULL);
         return td_lang_check_want(s, &e->list, &td_lang_type_bool, "the first value of IF") &&
                check_same(s, e, &e->list->next);
     default:
@@ -120,6 +125,7 @@ static bool check_function(struct td_lang_scope *s, struct td_lang_expr *e,
         return (e->func == TD_LANG_FUNC_COALESCE || numbers_only(s, e)) &&
                check_same(s, e, &e->list);
     case LAW_FIRST:
+        td_assert(e->list != NULL);
         e->type = e->list->type;
         e->type.counter = false;
         return numbers_only(s, e) && check_plain(s, &e->list->next);
@@ -191,6 +197,7 @@ bool td_lang_check_call(struct td_lang_scope *s, struct td_lang_expr **slot,
                         struct td_lang_expr *fold)
 {
     struct td_lang_expr *e = *slot;
+    td_assert(e->list != NULL); /* the parser has counted */
     if (folds(e)) {
         return check_fold(s, e, fold);
     }

@@ -256,7 +256,7 @@ static void emit(struct emitter *em, const struct td_lang_expr *e)
 /* The most values on the stack: one pass suffices, for jumps only go where depths agree. */
 static uint16_t stack_of(const struct td_lang_ins *ins, uint32_t count)
 {
-    static const int8_t effect[][2] = {
+    static const int effect[][2] = {
 #define INS(name, pops, pushes) {pops, pushes},
         TD_LANG_INS(INS)
 #undef INS

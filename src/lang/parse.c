@@ -138,7 +138,7 @@ bool td_lang_want(struct td_lang_parser *p, enum td_lang_kw kw, const char *wher
         return true;
     }
     char what[80];
-    snprintf(what, sizeof what, "%s %s", td_lang_kw_name(kw), where);
+    (void)snprintf(what, sizeof what, "%s %s", td_lang_kw_name(kw), where);
     td_lang_expected(p, what);
     return false;
 }
@@ -149,7 +149,7 @@ bool td_lang_want_char(struct td_lang_parser *p, char c, const char *where)
         return true;
     }
     char what[80];
-    snprintf(what, sizeof what, "%c %s", c, where);
+    (void)snprintf(what, sizeof what, "%c %s", c, where);
     td_lang_expected(p, what);
     return false;
 }
@@ -234,7 +234,7 @@ bool td_lang_want_nat(struct td_lang_parser *p, const char *what, unsigned most,
 {
     double num = p->tok.num;
     char text[80];
-    snprintf(text, sizeof text, "%s (a whole number, 0 to %u)", what, most);
+    (void)snprintf(text, sizeof text, "%s (a whole number, 0 to %u)", what, most);
     if (p->bad || p->tok.kind != TOK_NUM || p->tok.has_unit || num > most ||
         num != (double)(unsigned)num) {
         td_lang_expected(p, text);
@@ -250,7 +250,7 @@ bool td_lang_want_nat(struct td_lang_parser *p, const char *what, unsigned most,
 static void twice(struct td_lang_parser *p, struct td_lang_place at, const char *clause)
 {
     char text[80];
-    snprintf(text, sizeof text, "%s stands here twice", clause);
+    (void)snprintf(text, sizeof text, "%s stands here twice", clause);
     td_lang_parse_error(p, at, text, "keep one");
 }
 

@@ -32,7 +32,7 @@ bool td_lang_want_char(struct td_lang_parser *p, char c, const char *where);
 void td_lang_expected(struct td_lang_parser *p, const char *what);
 /* "<what> is not built yet" at the current token. */
 void td_lang_not_yet(struct td_lang_parser *p, const char *what, const char *instead);
-void td_lang_parse_error(struct td_lang_parser *p, struct td_lang_place at, const char *message,
+void td_lang_parse_error(struct td_lang_parser *p, struct td_lang_place at, const char *text,
                          const char *remedy);
 
 /* Pieces. NULL, false or an empty name: p->bad. */

@@ -157,19 +157,19 @@ static void name_build(const struct td_lang_unit *u, char out[TD_LANG_UNIT_NAME]
 void td_lang_unit_name(const struct td_lang_unit *u, char out[TD_LANG_UNIT_NAME])
 {
     if (td_lang_unit_eq(u, &td_lang_unit_one)) {
-        snprintf(out, TD_LANG_UNIT_NAME, "plain");
+        (void)snprintf(out, TD_LANG_UNIT_NAME, "plain");
         return;
     }
     for (size_t i = 0; i < TD_COUNT(table); i++) {
         if (td_lang_unit_eq(u, &table[i].unit)) {
-            snprintf(out, TD_LANG_UNIT_NAME, "%s", table[i].name);
+            (void)snprintf(out, TD_LANG_UNIT_NAME, "%s", table[i].name);
             return;
         }
     }
     struct td_lang_unit per_second = td_lang_unit_second;
     if (td_lang_unit_mul(&td_lang_unit_one, &td_lang_unit_second, -1, &per_second) &&
         td_lang_unit_eq(u, &per_second)) {
-        snprintf(out, TD_LANG_UNIT_NAME, "1/s");
+        (void)snprintf(out, TD_LANG_UNIT_NAME, "1/s");
         return;
     }
     name_build(u, out);

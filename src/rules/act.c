@@ -24,17 +24,37 @@ static bool same_bid(const struct td_bid *a, const struct td_bid *b)
            (!a->filled || td_lang_value_eq(a->value, b->value));
 }
 
-static void bid_set(struct td_rules *r, struct td_inst *actuator, uint16_t field, uint8_t slot,
+/* False: it stands there already. */
+static bool bid_set(struct td_rules *r, struct td_inst *actuator, uint16_t field, uint8_t slot,
                     const struct td_bid *bid)
 {
     struct td_bid *at = &actuator->fields[field].slots[slot];
     if (same_bid(at, bid)) {
-        return;
+        return false;
     }
     *at = *bid;
     actuator->hops = r->hops;
     td_settle(r, actuator);
     td_dirty(r, actuator);
+    return true;
+}
+
+/* A held rule has changed its mind: that is what it does, so it is told. */
+static void tell_hold(struct td_rules *r, struct td_inst *inst, const struct td_act *act,
+                      const struct td_field *f, const struct td_bid *bid)
+{
+    struct td_statement *st = inst->statement;
+    if (st->kind != TD_LANG_RULE && st->kind != TD_LANG_INTERLOCK) {
+        return; /* alarms and machines tell of themselves */
+    }
+    td_buf_clear(&r->encoded);
+    (void)td_buf_printf(&r->encoded, bid->filled ? "HOLD %.*s.%.*s = " : "HOLD no %.*s.%.*s",
+                        TD_LANG_S(act->target->name), TD_LANG_S(f->name));
+    if (bid->filled) {
+        (void)td_lang_value_print(&r->encoded, bid->value);
+        (void)td_buf_printf(&r->encoded, bid->failsafe ? " (fail-safe)" : "");
+    }
+    td_out_fired(r, inst, td_buf_slice(&r->encoded));
 }
 
 /* An ENUM's word as the actuator keeps it, so that the bid outlives the message it came from. */
@@ -86,7 +106,9 @@ void td_hold_level(struct td_rules *r, struct td_inst *inst, const struct td_act
             if (!td_lang_is_false(on)) {
                 bid = bid_of(act, f, inst, td_lang_is_true(on) ? v : td_lang_unknown());
             }
-            bid_set(r, target, a->field, act->slot, &bid);
+            if (bid_set(r, target, a->field, act->slot, &bid)) {
+                tell_hold(r, inst, act, f, &bid);
+            }
         }
     }
 }
@@ -101,7 +123,7 @@ static void hold_once(struct td_rules *r, struct td_inst *inst, const struct td_
         struct td_bid bid = bid_of(act, f, inst, keep(f, td_eval(env, &a->code)));
         bid.until = until;
         bid.filled &= until > r->now && until != TD_NEVER; /* a term that is not known: no bid */
-        bid_set(r, target, a->field, act->slot, &bid);
+        (void)bid_set(r, target, a->field, act->slot, &bid);
     }
 }
 
@@ -111,7 +133,7 @@ static void hold_end(struct td_rules *r, struct td_inst *inst)
         struct td_inst *target = act->kind == TD_LANG_ACT_HOLD ? target_of(r, act, inst) : NULL;
         for (const struct td_assign *a = act->assigns; target != NULL && a != NULL; a = a->next) {
             const struct td_bid none = {.until = TD_NEVER};
-            bid_set(r, target, a->field, act->slot, &none);
+            (void)bid_set(r, target, a->field, act->slot, &none);
         }
     }
 }

@@ -16,7 +16,7 @@ static struct wish winner(struct td_rules *r, struct td_act_field *f, const stru
                           td_mono *next)
 {
     struct wish w = {.value = law->fallback};
-    for (uint8_t s = TD_SLOTS; s >= 1; s--) {
+    for (uint8_t s = TD_SLOTS; s > 0; s--) {
         struct td_bid *bid = &f->slots[s];
         if (bid->filled && bid->until <= r->now) {
             *bid = (struct td_bid){.until = TD_NEVER};

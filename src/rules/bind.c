@@ -36,7 +36,7 @@ static bool unknown_name(struct td_builder *b, const struct td_lang_expr *e)
 static bool unknown_field(struct td_builder *b, const struct td_lang_expr *e,
                           const struct td_source *s)
 {
-    td_slice all[TD_FIELDS_MAX];
+    td_slice all[TD_FIELDS_MAX] = {{NULL, 0}};
     for (uint16_t i = 0; i < s->field_count; i++) {
         all[i] = s->fields[i].name;
     }

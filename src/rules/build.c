@@ -125,7 +125,7 @@ static bool contract(struct td_builder *b, struct td_source *s, const struct td_
 static bool field_build(struct td_builder *b, struct td_source *s, const struct td_lang_field *in,
                         struct td_field *f)
 {
-    struct td_lang_value least, most;
+    struct td_lang_value least = td_lang_num(0), most = td_lang_num(0);
     *f = (struct td_field){.name = in->name,
                            .type = in->type,
                            .words = in->words,
@@ -308,7 +308,7 @@ static const struct td_field *hold_field(struct td_builder *b, const struct td_a
                                          td_slice name, struct td_lang_place at, uint16_t *index)
 {
     const struct td_source *s = act->target->self;
-    td_slice all[TD_FIELDS_MAX];
+    td_slice all[TD_FIELDS_MAX] = {{NULL, 0}};
     for (uint16_t i = 0; i < s->field_count; i++) {
         if (td_slice_eq(s->fields[i].name, name) || (name.n == 0 && s->field_count == 1)) {
             *index = i;

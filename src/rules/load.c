@@ -429,6 +429,7 @@ static void find_all_keys(struct td_rules *r, struct td_lang_diag *diag)
     }
     for (struct td_statement *st = r->statements; st != NULL; st = st->next) {
         if (!st->keys_known) {
+            td_assert(st->stmt != NULL); /* an implied alarm has the keys of who raises it */
             td_lang_error(diag, st->stmt->name.place, "the keys of %.*s depend on themselves",
                           TD_LANG_S(st->name));
             td_lang_try(diag, "say PER and the names of its keys");

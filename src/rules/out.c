@@ -63,6 +63,15 @@ static bool put_key(struct td_rules *r, const struct td_inst *inst, struct td_ou
     return put(r, td_buf_slice(&r->key_text), &out->key, &out->key_n);
 }
 
+static void last_action(struct td_statement *st, td_slice text)
+{
+    text = td_slice_head(text, TD_LAST_ACTION_MAX);
+    st->last_action_bytes = text.n;
+    if (text.n > 0) {
+        memcpy(st->last_action, text.p, text.n);
+    }
+}
+
 void td_out_send(struct td_rules *r, struct td_inst *inst, const struct td_send *send)
 {
     struct td_out out = {.kind = TD_RULES_SEND,
@@ -77,14 +86,12 @@ void td_out_send(struct td_rules *r, struct td_inst *inst, const struct td_send 
     bool fits = put(r, td_buf_slice(&r->key_text), &out.topic, &out.topic_n) &&
                 put(r, send->payload, &out.payload, &out.payload_n) && put_key(r, inst, &out);
     put_out(r, &out, fits);
-    struct td_statement *st = inst->statement;
     td_buf_clear(&r->key_text);
     (void)td_buf_add(&r->key_text, TD_STR("SEND "));
     td_pattern_fill(send->topic, inst->keys, &r->key_text);
     (void)td_buf_add_u8(&r->key_text, ' ');
     (void)td_buf_add(&r->key_text, send->payload);
-    st->last_action_bytes = td_slice_head(td_buf_slice(&r->key_text), TD_LAST_ACTION_MAX).n;
-    memcpy(st->last_action, r->key_text.p, st->last_action_bytes);
+    last_action(inst->statement, td_buf_slice(&r->key_text));
 }
 
 void td_out_fired(struct td_rules *r, struct td_inst *inst, td_slice text)
@@ -92,6 +99,10 @@ void td_out_fired(struct td_rules *r, struct td_inst *inst, td_slice text)
     struct td_out out = {.kind = TD_RULES_FIRED, .statement = inst->statement->index};
     bool fits = put(r, text, &out.payload, &out.payload_n) && put_key(r, inst, &out);
     put_out(r, &out, fits);
+    if (inst->statement->kind == TD_LANG_RULE || inst->statement->kind == TD_LANG_INTERLOCK ||
+        inst->statement->kind == TD_LANG_MACHINE) {
+        last_action(inst->statement, text); /* of the others the message is more telling */
+    }
     inst->statement->fired++;
     inst->statement->last_fired = r->wall;
     r->stats.fired++;

@@ -540,8 +540,8 @@ td_mono td_after(td_mono from, struct td_lang_value v);
 
 /* Append key and value of the record. */
 void td_state_of_inst(struct td_rules *r, const struct td_inst *inst, struct td_buf *key,
-                      struct td_buf *value);
+                      struct td_buf *b);
 void td_state_of_row(struct td_rules *r, const struct td_row *row, struct td_buf *key,
-                     struct td_buf *value);
+                     struct td_buf *b);
 
 #endif

@@ -76,11 +76,11 @@ static void add_actuator(struct td_buf *b, const struct td_rules *r, const struc
         uint16_t filled = 0;
         add_value(b, f->now);
         add_time(b, r, f->since);
-        for (uint8_t s = 1; s <= TD_SLOTS; s++) {
+        for (unsigned s = 1; s <= TD_SLOTS; s++) {
             filled = (uint16_t)(filled | f->slots[s].filled << (s - 1));
         }
         (void)td_buf_add_varint(b, filled);
-        for (uint8_t s = 1; s <= TD_SLOTS; s++) {
+        for (unsigned s = 1; s <= TD_SLOTS; s++) {
             const struct td_bid *bid = &f->slots[s];
             if (bid->filled) {
                 add_value(b, bid->value);
@@ -237,7 +237,7 @@ static void read_actuator(struct td_cursor *c, const struct td_rules *r, struct 
         f->now = word_of(law, read_value(c));
         f->since = read_past(c, r);
         uint64_t filled = td_cursor_varint64(c);
-        for (uint8_t s = 1; s <= TD_SLOTS; s++) {
+        for (unsigned s = 1; s <= TD_SLOTS; s++) {
             if ((filled >> (s - 1) & 1) == 0) {
                 continue;
             }
@@ -245,7 +245,7 @@ static void read_actuator(struct td_cursor *c, const struct td_rules *r, struct 
             bid.failsafe = td_cursor_u8(c) != 0;
             bid.owner = td_cursor_u64(c);
             bid.until = read_time(c, r);
-            if (c->err == TD_OK && owned(st, i, s, bid.owner) &&
+            if (c->err == TD_OK && owned(st, i, (uint8_t)s, bid.owner) &&
                 bid.value.quality == TD_LANG_KNOWN && bid.value.kind == law->lang.kind) {
                 f->slots[s] = bid;
             }

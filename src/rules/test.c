@@ -78,7 +78,7 @@ static bool add_assign(struct td_builder *b, struct td_step *step, const struct 
                        td_slice name, struct td_lang_place place, struct td_lang_expr *value)
 {
     struct td_assign *a = td_arena_alloc(&b->r->arena, sizeof *a);
-    td_slice all[TD_FIELDS_MAX];
+    td_slice all[TD_FIELDS_MAX] = {{NULL, 0}};
     int field = name.n == 0 && s->field_count == 1 ? 0 : -1;
     for (uint16_t i = 0; i < s->field_count; i++) {
         field = td_slice_eq(s->fields[i].name, name) ? i : field;

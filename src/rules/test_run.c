@@ -115,7 +115,7 @@ static void settle(struct world *w)
                 struct kept *k = keep(o.topic, o.payload);
                 *w->sent_tail = k;
                 w->sent_tail = &k->next;
-                *tail = keep(o.topic, o.payload);
+                *tail = keep(o.topic, o.payload); // NOLINT(clang-analyzer-unix.Malloc)
                 (*tail)->hops = o.hops;
                 tail = &(*tail)->next;
                 *tail = report(w, &o);
@@ -214,9 +214,13 @@ static void run_restart(struct world *w, const struct td_step *step)
         after.kind == TD_LANG_NUM && after.num > 0 ? (td_mono)(after.num * (double)TD_NS_PER_S) : 0;
     struct td_rules *again;
     struct td_buf why;
-    td_mono dues[256];
     size_t n = 0;
-    for (const struct td_step *s = w->test->steps; s != NULL && n < TD_COUNT(dues); s = s->next) {
+    for (const struct td_step *s = w->test->steps; s != NULL; s = s->next) {
+        n++;
+    }
+    td_mono *dues = td_alloc((n + 1) * sizeof *dues);
+    n = 0;
+    for (const struct td_step *s = w->test->steps; s != NULL; s = s->next) {
         dues[n++] = s->due;
     }
     td_buf_init(&why, 1 << 16);
@@ -229,9 +233,10 @@ static void run_restart(struct world *w, const struct td_step *step)
         w->test = w->test->next;
     }
     n = 0;
-    for (struct td_step *s = w->test->steps; s != NULL && n < TD_COUNT(dues); s = s->next) {
+    for (struct td_step *s = w->test->steps; s != NULL; s = s->next) {
         s->due = dues[n++];
     }
+    free(dues);
     w->diag.sources = again->files;
     w->now += down;
     for (size_t i = 0; i < w->state.count; i++) {
