@@ -20,7 +20,7 @@ static _Noreturn void become(const char *device, const char *mqtt, pid_t hub)
         _exit(1);
     }
     (void)execl("/proc/self/exe", "tandem", "simulate", device, "--mqtt", mqtt, (char *)NULL);
-    fprintf(stderr, "tandem serve: the %s cannot be started: %s\n", device, strerror(errno));
+    (void)fprintf(stderr, "tandem serve: the %s cannot be started: %s\n", device, strerror(errno));
     _exit(1);
 }
 
@@ -33,8 +33,8 @@ void td_app_demo_start(const char *mqtt)
             become(devices[i], mqtt, hub);
         }
         if (pid < 0) {
-            fprintf(stderr, "tandem serve: the %s cannot be started: %s\n", devices[i],
-                    strerror(errno));
+            (void)fprintf(stderr, "tandem serve: the %s cannot be started: %s\n", devices[i],
+                          strerror(errno));
         }
         running[i] = pid < 0 ? 0 : pid;
     }

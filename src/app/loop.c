@@ -25,7 +25,7 @@ struct td_linux *td_app_loop_new(void)
     enum td_err err = td_linux_new(&woken);
     if (err != TD_OK) {
         woken = NULL;
-        fprintf(
+        (void)fprintf(
             stderr,
             "tandem: the kernel gives no event queue (%s); is the limit of open files reached?\n",
             td_err_text(err));

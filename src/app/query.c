@@ -21,7 +21,7 @@ struct query {
 
 static int failed(td_slice why)
 {
-    fprintf(stderr, "tandem query: %.*s\n", (int)why.n, (const char *)why.p);
+    (void)fprintf(stderr, "tandem query: %.*s\n", (int)why.n, (const char *)why.p);
     return TD_CLI_FAILED;
 }
 
@@ -192,16 +192,16 @@ static int print_table(const struct query *q, const struct td_table *t)
     (q->json ? print_json : q->csv ? print_csv : print_aligned)(t, &out);
     td_buf_fini(&out);
     if (t->cut) {
-        fprintf(stderr,
-                "tandem query: the answer was cut at %zu rows; add a LIMIT, a shorter time "
-                "or an aggregate\n",
-                t->row_count);
+        (void)fprintf(stderr,
+                      "tandem query: the answer was cut at %zu rows; add a LIMIT, a shorter time "
+                      "or an aggregate\n",
+                      t->row_count);
     }
     if (t->damaged > 0) {
-        fprintf(stderr,
-                "tandem query: %llu damaged chunks were left out; `tandem doctor` names "
-                "them\n",
-                (unsigned long long)t->damaged);
+        (void)fprintf(stderr,
+                      "tandem query: %llu damaged chunks were left out; `tandem doctor` names "
+                      "them\n",
+                      (unsigned long long)t->damaged);
     }
     return fflush(stdout) == 0 ? TD_CLI_OK : TD_CLI_FAILED;
 }
@@ -355,8 +355,8 @@ static int problem_print(td_slice body, unsigned status)
         }
         key = t;
     }
-    fprintf(stderr, "tandem query: %.*s (HTTP status %u)\n", (int)said.n,
-            said.p != NULL ? (const char *)said.p : "", status);
+    (void)fprintf(stderr, "tandem query: %.*s (HTTP status %u)\n", (int)said.n,
+                  said.p != NULL ? (const char *)said.p : "", status);
     td_arena_fini(&p.arena);
     return TD_CLI_FAILED;
 }
@@ -437,8 +437,8 @@ int td_app_query(int argc, char **argv)
         return q.status;
     }
     if (words.count != 1) {
-        fprintf(stderr,
-                "tandem query: give one SQL question, in quotes; see tandem query --help\n");
+        (void)fprintf(stderr,
+                      "tandem query: give one SQL question, in quotes; see tandem query --help\n");
         return TD_CLI_USAGE;
     }
     q.sql = words.at[0];

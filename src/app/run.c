@@ -91,7 +91,7 @@ static enum td_err prepare(struct run *r)
 
 static int complain(const struct run *r)
 {
-    fprintf(stderr, "tandem serve: %.*s\n", (int)r->why.n, (const char *)r->why.p);
+    (void)fprintf(stderr, "tandem serve: %.*s\n", (int)r->why.n, (const char *)r->why.p);
     return TD_CLI_FAILED;
 }
 

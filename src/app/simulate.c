@@ -98,7 +98,7 @@ static void say(struct device *d, unsigned qos, bool retain, const char *topic, 
     /* A reading that nobody takes now is worth nothing later. */
     if (d->open && td_mqtt_client_publish(&d->peer.client, &m, d->now, &id) == TD_OK &&
         d->town->verbose) {
-        (void)printf("%s %s\n", topic, payload);
+        printf("%s %s\n", topic, payload);
     }
 }
 

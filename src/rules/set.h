@@ -538,7 +538,7 @@ td_mono td_after(td_mono from, struct td_lang_value v);
 
 /* ---- state.c ---- */
 
-/* Append key and value of the record. */
+/* Append the key to `key` and the value of the record to `b`. */
 void td_state_of_inst(struct td_rules *r, const struct td_inst *inst, struct td_buf *key,
                       struct td_buf *b);
 void td_state_of_row(struct td_rules *r, const struct td_row *row, struct td_buf *key,

@@ -282,6 +282,7 @@ static int vfs_now(sqlite3_vfs *v, double *out)
     return SQLITE_OK;
 }
 
+/* Its type is SQLite's. NOLINTNEXTLINE(readability-non-const-parameter) */
 static int vfs_last_error(sqlite3_vfs *v, int n, char *out)
 {
     (void)v;
