@@ -96,20 +96,30 @@ function Tile({ series, online }: { series: Series; online: ReadonlySignal<boole
     );
 }
 
-/** A card is as many tiles wide as makes it compact; one tile more if its name needs the room. */
-function shapeOf(tiles: number, name: string): { look: string; columns: number } {
+/** A card is as many tiles wide as makes it compact. */
+function shapeOf(tiles: number): { look: string; columns: number } {
     if (tiles > 8) {
         return { look: 'card wide', columns: 0 };
     }
     if (tiles === 1) {
-        return name.length > 14 ? { look: 'card two lone', columns: 1 } : { look: 'card', columns: 1 };
+        return { look: 'card', columns: 1 };
     }
     const columns = tiles > 6 ? 4 : tiles > 4 || tiles === 3 ? 3 : 2;
     return { look: `card ${['two', 'three', 'four'][columns - 2]}`, columns };
 }
 
+/** The end of a long name tells more than its beginning. */
+function shortName(name: string): string {
+    const levels = name.split('/');
+    while (levels.length > 1 && levels.join('/').length > 14) {
+        levels.shift();
+    }
+    const short = levels.join('/');
+    return short === name ? name : `…/${short}`;
+}
+
 function Card({ thing, series }: { thing: Thing; series: readonly Series[] }) {
-    const { look, columns } = shapeOf(series.length, thing.name);
+    const { look, columns } = shapeOf(series.length);
     // How many rows of tiles there are tells the grid how high the card is: cards close up.
     const rows = (across: number) => Math.ceil(series.length / Math.max(1, across));
     const style = columns ? { '--rows': rows(columns), '--rows-narrow': rows(Math.min(columns, 2)) } : {};
@@ -117,8 +127,8 @@ function Card({ thing, series }: { thing: Thing; series: readonly Series[] }) {
         <section class={look} style={style} aria-label={thing.name}>
             <header>
                 <h2>
-                    <a href={href('machine', thing.name)}>
-                        <Foreign text={thing.name} most={80} />
+                    <a href={href('machine', thing.name)} title={plain(thing.name, 1000)}>
+                        <Foreign text={columns === 1 ? shortName(thing.name) : thing.name} most={80} />
                     </a>
                 </h2>
                 {!thing.online.value && <span class="flag">silent</span>}
