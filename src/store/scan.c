@@ -42,9 +42,9 @@ static void snap_runs(struct td_snapshot *snap, const struct td_runs *runs,
 void td_snapshot_take(struct td_snapshot *snap, const struct td_dict *dict,
                       const struct td_hist *hist, const struct td_stream *only)
 {
-    *snap = (struct td_snapshot){.stream_count = dict->count};
-    snap->streams = td_alloc(dict->count * sizeof *snap->streams);
-    for (uint32_t i = 0; i < dict->count; i++) {
+    *snap = (struct td_snapshot){.stream_count = only == NULL ? dict->count : 0};
+    snap->streams = td_alloc(snap->stream_count * sizeof *snap->streams);
+    for (uint32_t i = 0; i < snap->stream_count; i++) {
         const struct td_stream *s = dict->streams[i];
         snap->streams[i] = (struct td_snap_stream){s, s->fields, s->columns};
     }

@@ -26,7 +26,7 @@ struct td_snap_run {
 };
 
 struct td_snapshot {
-    struct td_snap_stream *streams; /* by id */
+    struct td_snap_stream *streams; /* by id; none if only one was asked for */
     uint32_t stream_count;
     struct td_snap_run *runs; /* by partition, stream, then in order of LSN */
     size_t run_count;

@@ -584,7 +584,7 @@ void td_store_latest_each(struct td_store *store,
     struct latest *l = td_alloc(sizeof *l);
     for (uint32_t id = 0; id < store->dict.count; id++) {
         const struct td_stream *s = store->dict.streams[id];
-        memset(l, 0, sizeof *l);
+        memset(l->block, 0, s->columns * sizeof l->block[0]); /* all that is looked at */
         latest_runs(l, &store->hist.writing, s);
         latest_runs(l, &store->hist.frozen, s);
         for (const struct td_head *h = s->heads; h != NULL; h = h->sibling) {
