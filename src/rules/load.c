@@ -561,6 +561,7 @@ enum td_err td_rules_load(const struct td_rules_config *config, struct td_rules 
         return TD_ESYNTAX;
     }
     listen(r);
+    td_cycles_warn(r, &diag);
     *out = r;
     return TD_OK;
 }

@@ -7,9 +7,10 @@
  *   td_statement  RULE, ALARM, MACHINE, ACTUATOR, .. compiled
  *   td_inst       a statement for one key tuple: memory, deadline, and links from the rows it reads
  *
- * Files: topic.c patterns | load.c bind.c build.c text to set | row.c rows, groups, instances |
- * extract.c payloads | run.c turns, queue, outputs | act.c rule.c alarm.c machine.c actuator.c what
- * statements do | state.c leave and come back | info.c for people | test.c TEST blocks. */
+ * Files: topic.c patterns | load.c bind.c build.c text to set | cycle.c who sets off whom
+ * row.c rows, groups, instances | extract.c payloads | run.c turns and queue | out.c outputs
+ * act.c rule.c alarm.c machine.c actuator.c what statements do | state.c leave and come back
+ * info.c for people | test.c test_run.c TEST blocks. */
 #ifndef TD_RULES_SET_H
 #define TD_RULES_SET_H
 
@@ -462,6 +463,9 @@ struct td_statement *td_alarm_implied(struct td_rules *r, struct td_lang_diag *d
                                       const struct td_lang_name *name, const td_slice *keys,
                                       uint8_t key_count);
 bool td_fields_build(struct td_builder *b, struct td_source *s, const struct td_lang_field *list);
+
+/* cycle.c: warns of rules that set off themselves. */
+void td_cycles_warn(struct td_rules *r, struct td_lang_diag *diag);
 
 /* ---- test.c: every TEST is compiled at load, so that `check` finds its errors ---- */
 

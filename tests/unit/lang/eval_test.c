@@ -356,7 +356,7 @@ static struct td_lang_value walk_pair(enum td_lang_op op, struct td_lang_value a
 static struct td_lang_value walk_call(struct world *w, const struct td_lang_expr *e,
                                       const struct td_lang_row *row)
 {
-    struct td_lang_value v[32];
+    struct td_lang_value v[32] = {td_lang_unknown(), td_lang_unknown()};
     size_t n = 0;
     for (const struct td_lang_expr *x = e->list; x != NULL; x = x->next) {
         v[n++] = walk(w, x, row);

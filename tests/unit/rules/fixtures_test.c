@@ -21,13 +21,13 @@ static void path_of(char out[512], const char *relative)
 static void read_file(const char *relative, struct td_buf *out)
 {
     char path[512];
+    td_buf_init(out, 4 << 20);
     path_of(path, relative);
     FILE *f = fopen(path, "rb");
     if (f == NULL) {
         fail_msg("%s cannot be read", path);
         return;
     }
-    td_buf_init(out, 4 << 20);
     assert_int_equal(TD_OK, td_buf_reserve(out, 1 << 20));
     out->n = fread(out->p, 1, out->cap, f);
     fclose(f);

@@ -248,6 +248,38 @@ static void what_goes_round_through_a_device_meets_the_breaker(void **state)
     end(&s);
 }
 
+static void who_sets_off_itself_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned warnings;
+    } cases[] = {
+        {"STREAM a FROM 'a/+k'; RULE r WHEN a > 1 SEND 'a/x' 1;", 1},
+        {"STREAM a FROM 'a/+k'; RULE r WHEN a > 1 SEND 'b/x' 1;", 0},
+        {"STREAM a FROM 'a'; STREAM b FROM 'b'; RULE r WHEN a > 1 SEND 'b' 1;"
+         "RULE q WHEN b > 1 SEND 'a' 1; RULE p WHEN b > 2 SEND 'c' 1;",
+         2},
+        {"CREATE RULE c AS SELECT * FROM 'x/#' INTO 'x/y';", 1},
+        {"CREATE RULE c AS SELECT * FROM 'x/+/z' INTO 'x/y';", 0},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        struct td_rules_file file = {TD_STR("t.td"), td_slice_of(cases[i].text)};
+        struct td_rules_config config = {.files = &file, .file_count = 1};
+        struct td_rules *r;
+        struct td_buf why;
+        unsigned warnings = 0;
+        td_buf_init(&why, 1 << 16);
+        assert_int_equal(TD_OK, td_rules_load(&config, &r, &why));
+        for (size_t at = 0; at + 8 < why.n; at++) {
+            warnings += memcmp(why.p + at, "warning:", 8) == 0;
+        }
+        assert_int_equal(cases[i].warnings, warnings);
+        td_rules_free(r);
+        td_buf_fini(&why);
+    }
+}
+
 /* ---- retained, late, future ---- */
 
 static void an_old_message_is_a_value_but_no_event(void **state)
@@ -288,7 +320,7 @@ static void what_comes_late_does_not_turn_back_time(void **state)
     /* 3 came late and is not seen; 4 says it is from the future and counts as now. */
     sent_is(&s, "r 2\nr 4\nr 5\n");
     assert_int_equal(1, td_rules_stats(s.r)->late);
-    (void)snprintf(payload, sizeof payload, "{\"v\":6,\"ts\":%lld}", (long long)(base + 6000));
+    (void)snprintf(payload, sizeof payload, "{\"v\":6,\"ts\":%lld}", (long long)base + 6000);
     s.now += 8 * TD_NS_PER_S; /* 7 s old when it comes */
     say(&s, "x", payload);
     wait_s(&s, 2);
@@ -438,6 +470,7 @@ int main(void)
         cmocka_unit_test(keys_are_bounded_refused_and_counted),
         cmocka_unit_test(rules_that_set_each_other_off_end_after_eight_hops),
         cmocka_unit_test(what_goes_round_through_a_device_meets_the_breaker),
+        cmocka_unit_test(who_sets_off_itself_is_warned_of),
         cmocka_unit_test(an_old_message_is_a_value_but_no_event),
         cmocka_unit_test(what_comes_late_does_not_turn_back_time),
         cmocka_unit_test(an_order_is_made_once_however_often_it_crashes),
