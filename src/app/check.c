@@ -78,7 +78,7 @@ int td_app_check(int argc, char **argv)
     td_buf_init(&why, REPORT_BYTES_MAX);
     struct td_rules_config config = {.files = files.at, .file_count = files.count};
     enum td_err err = td_rules_load(&config, &rules, &why);
-    (void)fwrite(why.p, 1, why.n, stderr);
+    (void)td_app_file_write(stderr, td_buf_slice(&why));
     if (err == TD_OK) {
         (void)printf("%zu statements, %zu filters: in order\n", td_rules_count(rules),
                      td_rules_filter_count(rules));
@@ -102,7 +102,7 @@ int td_app_test(int argc, char **argv)
     td_buf_init(&report, REPORT_BYTES_MAX);
     struct td_rules_config config = {.files = files.at, .file_count = files.count};
     enum td_err err = td_rules_test(&config, &tests, &report);
-    (void)fwrite(report.p, 1, report.n, stdout);
+    (void)td_app_file_write(stdout, td_buf_slice(&report));
     if (err == TD_OK) {
         (void)printf("%u passed, %u failed\n", tests.passed, tests.failed);
     }

@@ -3,13 +3,14 @@
 
 #include "app/app.h"
 #include "app/cli.h"
+#include "app/file.h"
 #include "app/loop.h"
 #include "store/store.h"
 
 static int answer(enum td_err err, const struct td_buf *report, const struct td_store_health *h,
                   const char *dir)
 {
-    (void)fwrite(report->p, 1, report->n, err == TD_OK ? stdout : stderr);
+    (void)td_app_file_write(err == TD_OK ? stdout : stderr, td_buf_slice(report));
     if (err != TD_OK) {
         return TD_CLI_FAILED;
     }

@@ -38,3 +38,8 @@ enum td_err td_app_file_read(const char *path, struct td_buf *out, struct td_buf
     }
     return err;
 }
+
+bool td_app_file_write(FILE *to, td_slice text)
+{
+    return text.n == 0 || fwrite(text.p, 1, text.n, to) == text.n;
+}

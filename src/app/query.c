@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "app/cli.h"
 #include "app/fetch.h"
+#include "app/file.h"
 #include "base/json.h"
 #include "store/store.h"
 
@@ -50,7 +51,8 @@ static void add_value(struct td_buf *out, struct td_value v, bool json)
 
 static void flush(struct td_buf *out)
 {
-    (void)fwrite(out->p, 1, out->n, stdout); /* a closed pipe ends us with the exit status below */
+    (void)td_app_file_write(
+        stdout, td_buf_slice(out)); /* a closed pipe ends us with the exit status below */
     td_buf_clear(out);
 }
 

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/cli.h"
 #include "app/dial.h"
+#include "app/file.h"
 #include "app/format.h"
 #include "app/loop.h"
 
@@ -150,7 +151,7 @@ static void print(struct sub *u, const struct td_mqtt_packet *m)
     if (td_app_format(&u->line, u->format, m, u->sys->wall(u->sys)) != TD_OK) {
         say(u, "a message", "it is too large to print in this format");
     }
-    if (fwrite(u->line.p, 1, u->line.n, stdout) < u->line.n) {
+    if (!td_app_file_write(stdout, td_buf_slice(&u->line))) {
         u->over = true; /* whoever read us is gone */
     }
 }
