@@ -323,7 +323,7 @@ void td_mqttd_routed(struct td_mqttd *d, uint64_t lsn)
     for (size_t i = 0; i < d->routed_count; i++) {
         struct entry *e = d->routed[i];
         e->routed = false;
-        if (e->qos == 0 || (e->kept != NULL && e->qos == 2)) {
+        if (e->qos != 1) { /* those of QoS 0 are QoS 2 messages, see session_deliver() */
             e->lsn = lsn;
         }
     }
