@@ -95,8 +95,6 @@ struct td_tail_entry {
     td_slice value;
 };
 
-enum { KEY_BYTES_MAX = 1 + 65535 };
-
 void td_tail_init(struct td_tail *tail)
 {
     td_map_init(&tail->map, 0);
@@ -246,7 +244,7 @@ struct apply_pass {
 
 static struct last_op *last_find(struct last_ops *last, const struct td_op *op)
 {
-    uint8_t key[KEY_BYTES_MAX < 4096 ? KEY_BYTES_MAX : 4096];
+    uint8_t key[4096];
     if (op->key.n >= sizeof key) {
         return td_map_find(&last->map, key_copy(&last->arena, op)); /* rare: long keys */
     }

@@ -326,7 +326,7 @@ static td_mono due_of(const struct td_store *store, enum td_store_class c)
 
 void td_store_put(struct td_store *store, uint8_t kind, td_slice key, td_slice value)
 {
-    td_assert(key.n <= UINT16_MAX);
+    td_assert(key.n <= TD_STORE_KEY_MAX);
     const struct td_op op = {.kind = kind, .key = key, .value = value};
     if (td_op_encode(&store->batch, &op) != TD_OK) {
         td_log_fail(&store->log, "no memory for a batch", TD_ENOMEM);
@@ -335,7 +335,7 @@ void td_store_put(struct td_store *store, uint8_t kind, td_slice key, td_slice v
 
 void td_store_del(struct td_store *store, uint8_t kind, td_slice key)
 {
-    td_assert(key.n <= UINT16_MAX);
+    td_assert(key.n <= TD_STORE_KEY_MAX);
     const struct td_op op = {.kind = kind, .gone = true, .key = key};
     if (td_op_encode(&store->batch, &op) != TD_OK) {
         td_log_fail(&store->log, "no memory for a batch", TD_ENOMEM);

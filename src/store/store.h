@@ -107,6 +107,9 @@ enum {
     TD_STATE_SETTING = 25
 };
 
+/* A topic or filter, and what stands in front of it. */
+enum { TD_STORE_KEY_MAX = 65535 + 512 };
+
 /* How long what was staged may wait for its commit. */
 enum td_store_class { TD_STORE_NOW, TD_STORE_1S, TD_STORE_10S, TD_STORE_60S };
 
@@ -115,7 +118,7 @@ enum td_store_class { TD_STORE_NOW, TD_STORE_1S, TD_STORE_10S, TD_STORE_60S };
 enum td_err td_store_state_each(struct td_store *store, uint8_t kind,
                                 void (*fn)(void *ctx, td_slice key, td_slice value), void *ctx);
 /* Into the open batch; the last one of a key wins. Key and value are copied; a key has at most
- * 65,535 bytes. */
+ * TD_STORE_KEY_MAX bytes. */
 void td_store_put(struct td_store *store, uint8_t kind, td_slice key, td_slice value);
 void td_store_del(struct td_store *store, uint8_t kind, td_slice key);
 /* Ends the open batch: after a crash all of it is there or nothing. Gives the LSN behind it; 0: the

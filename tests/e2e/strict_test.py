@@ -189,6 +189,14 @@ class Strict(unittest.TestCase):
             line.say(raw("8A <n> 0001 0001 'a' 00"))
             self.assertEqual("9003000100", line.hear(5).hex())
 
+    def test_names_of_the_greatest_length_are_kept(self):
+        with Line() as line:
+            line.say(raw("10 <n> 0004 'MQTT' 05 00 003C 05 11 00000009 0004 'long'"))
+            line.hear(line.hear(2)[1])
+            line.say(raw("82 858004 0001 00 FFFF") + b"f" * 65535 + b"\x01")
+            self.assertEqual("900400010001", line.hear(6).hex())
+            line.say(raw("10 00"))  # ends it
+
     def test_the_receive_maximum_holds(self):
         with Line() as line:
             line.connect("5")

@@ -18,6 +18,9 @@ enum {
     ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
 };
 
+/* Who comes to a hub that has no users. */
+#define TD_MQTTD_LOCAL "local"
+
 /* ---- connections (conn.c) ---- */
 
 /* An answer that waits for a commit. */
@@ -152,13 +155,26 @@ struct session {
     bool recorded;             /* the store has a row */
     bool dead;                 /* in d->dead: freed when the turn ends */
     struct session *next_dead;
-    uint16_t client_id_n;
-    uint8_t client_id[];
+    uint32_t key_n;
+    uint8_t principal_n;
+    uint8_t key[]; /* principal NUL client id, see session_key() */
 };
+
+/* A session belongs to principal and client id: whoever comes with the client id of another
+ * principal gets a session of its own. No name holds a NUL (MQTT-1.5.4-2), so the key is one. */
+static inline td_slice session_key(const struct session *s)
+{
+    return (td_slice){s->key, s->key_n};
+}
+
+static inline td_slice session_principal(const struct session *s)
+{
+    return (td_slice){s->key, s->principal_n};
+}
 
 static inline td_slice session_client_id(const struct session *s)
 {
-    return (td_slice){s->client_id, s->client_id_n};
+    return td_slice_skip(session_key(s), s->principal_n + (size_t)1);
 }
 
 /* What the session keeps beyond its connection. */
@@ -173,9 +189,11 @@ static inline bool entry_durable(const struct entry *e, const struct session *s)
     return e->qos > 0 && session_durable(s);
 }
 
-struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice client_id);
-/* NULL: sessions_max is reached. */
-struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice client_id);
+/* The key of a session, in d->key: until the next use of that. */
+td_slice td_mqttd_session_key(struct td_mqttd *d, td_slice principal, td_slice client_id);
+struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key);
+/* `key` as above gives. NULL: sessions_max is reached. */
+struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key);
 /* Ends it: subscriptions, queue, rows of the store. Freed when the turn ends. */
 void td_mqttd_session_end(struct session *s);
 /* Its connection is gone. `will`: the client did not say goodbye. */
@@ -239,7 +257,7 @@ struct td_mqttd {
     int listener; /* -1: none */
     td_mono now;  /* of the turn */
     struct conn *conns, *touched, *waiting, *gone;
-    struct td_map sessions;       /* by client id */
+    struct td_map sessions;       /* by session_key() */
     struct session *pump;         /* may have something to send */
     struct session *pump_durable; /* wait until the store's durable LSN moves */
     struct session *dead;

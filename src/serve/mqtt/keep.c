@@ -1,7 +1,7 @@
 /* serve/mqtt: what the store keeps, as entries of its state map. Numbers in keys are big-endian, so
  * that key order is the order of birth.
  *
- *   SESSION       client id            -> flags, number, expiry, ends at, will
+ *   SESSION       principal NUL id     -> flags, number, expiry, ends at, will
  *   SUBSCRIPTION  session, filter      -> options
  *   MESSAGE       number               -> message, routes: what each session is owed
  *   ROUTE         message, session     -> a route since: its packet id, received, gone
@@ -157,7 +157,7 @@ void td_mqttd_keep_session(struct session *s, td_mono now)
     if (s->will.m != NULL) {
         add_will(s, b, now);
     }
-    put(s->d, TD_STATE_SESSION, session_client_id(s));
+    put(s->d, TD_STATE_SESSION, session_key(s));
     s->recorded = true;
 }
 
@@ -168,7 +168,7 @@ void td_mqttd_keep_session_gone(struct session *s)
         return;
     }
     s->recorded = false;
-    td_store_del(store, TD_STATE_SESSION, session_client_id(s));
+    td_store_del(store, TD_STATE_SESSION, session_key(s));
     for (const struct td_subscription *sub = s->sub.first; sub != NULL; sub = sub->next) {
         td_store_del(store, TD_STATE_SUBSCRIPTION, key_subscription(s, sub->filter));
     }
@@ -358,6 +358,18 @@ static void orphans_delete(struct restore *r)
     td_buf_fini(&r->orphans);
 }
 
+/* Sessions whose rows had keys of the older form get one of today's. */
+static void sessions_rename(const struct restore *r)
+{
+    for (size_t i = 0; i < r->d->sessions.count; i++) {
+        struct session *s = r->d->sessions.entries[i].value;
+        if (!s->recorded) {
+            td_mqttd_keep_session(s, r->now);
+            td_mqttd_keep_piece(r->d);
+        }
+    }
+}
+
 static void will_restore(struct restore *r, struct session *s, struct td_cursor *c)
 {
     uint32_t delay_s = (uint32_t)td_cursor_varint64(c);
@@ -386,8 +398,18 @@ static void session_row(void *ctx, td_slice key, td_slice value)
     uint64_t number = td_cursor_varint64(&c);
     uint32_t expiry_s = (uint32_t)td_cursor_varint64(&c);
     td_wall ends = (td_wall)td_cursor_varint64(&c);
-    struct session *s =
-        c.err == TD_OK && key.n <= UINT16_MAX ? td_mqttd_session_new(r->d, key) : NULL;
+    size_t principal_n = td_slice_find(key, '\0');
+    bool before = principal_n == key.n; /* of a hub that knew no principals: client id alone */
+    if (before) {
+        orphan(r, TD_STATE_SESSION, key);
+        key = td_mqttd_session_key(r->d, TD_STR(TD_MQTTD_LOCAL), key);
+    }
+    if (td_mqttd_session_find(r->d, key) != NULL) { /* a crash came between the two forms */
+        return;
+    }
+    struct session *s = c.err == TD_OK && principal_n <= UINT8_MAX && key.n <= TD_STORE_KEY_MAX
+                            ? td_mqttd_session_new(r->d, key)
+                            : NULL;
     if (s == NULL) {
         r->damaged++;
         return;
@@ -395,7 +417,7 @@ static void session_row(void *ctx, td_slice key, td_slice value)
     s->number = s->sub.id = number;
     r->d->next_session = number > r->d->next_session ? number : r->d->next_session;
     td_mqttd_session_expiry_set(s, expiry_s);
-    s->recorded = true;
+    s->recorded = !before;
     if ((flags & HAS_WILL) != 0) {
         will_restore(r, s, &c);
         r->damaged += c.err != TD_OK;
@@ -592,6 +614,7 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
         err = td_store_state_each(d->parts->store, kinds[i].kind, kinds[i].row, &r);
     }
     routes_clean(&r);
+    sessions_rename(&r);
     orphans_delete(&r);
     windows_move(d);
     td_map_fini(&r.by_number);

@@ -71,17 +71,19 @@ static uint16_t keep_alive_granted(const struct td_mqttd *d, const struct td_mqt
     return too_long && p->version == TD_MQTT_V5 ? most : asked;
 }
 
-/* The session of the client id, taken over from an older connection; NULL: no room. */
+/* The session of that key, taken over from an older connection; NULL: no room. Ending a session
+ * uses d->key, so the key is made anew each time. */
 static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_slice client_id,
                              bool *resumed, td_mono now)
 {
     struct td_mqttd *d = c->d;
-    struct session *s = td_mqttd_session_find(d, client_id);
+    td_slice principal = TD_STR(TD_MQTTD_LOCAL);
+    struct session *s = td_mqttd_session_find(d, td_mqttd_session_key(d, principal, client_id));
     if (s != NULL && s->conn != NULL) {
         d->stats.takeovers++;
         td_mqttd_conn_refuse(s->conn, TD_MQTT_REASON_SESSION_TAKEN_OVER, NULL, now);
-        s = td_mqttd_session_find(d,
-                                  client_id); /* gone with its connection, if it was not durable */
+        /* Gone with its connection, if it was not durable. */
+        s = td_mqttd_session_find(d, td_mqttd_session_key(d, principal, client_id));
     }
     if (s != NULL && !session_durable(s)) { /* came through a crash for its will only */
         td_mqttd_session_will_clear(s);
@@ -91,7 +93,7 @@ static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_
         s = NULL;
     }
     *resumed = s != NULL;
-    return s != NULL ? s : td_mqttd_session_new(d, client_id);
+    return s != NULL ? s : td_mqttd_session_new(d, td_mqttd_session_key(d, principal, client_id));
 }
 
 static void will_set(struct session *s, const struct td_mqtt_packet *p)

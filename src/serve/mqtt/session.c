@@ -106,28 +106,37 @@ static uint32_t session_load(const struct td_subscriber *sub);
 
 static const struct td_subscriber_type session_type = {session_deliver, session_load};
 
-struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice client_id)
+td_slice td_mqttd_session_key(struct td_mqttd *d, td_slice principal, td_slice client_id)
 {
-    return td_map_find(&d->sessions, client_id);
+    td_buf_clear(&d->key);
+    td_assert(td_buf_add(&d->key, principal) == TD_OK && td_buf_add_u8(&d->key, 0) == TD_OK &&
+              td_buf_add(&d->key, client_id) == TD_OK);
+    return td_buf_slice(&d->key);
 }
 
-struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice client_id)
+struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key)
+{
+    return td_map_find(&d->sessions, key);
+}
+
+struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key)
 {
     if (d->sessions.count >= d->config.sessions_max) {
         return NULL;
     }
-    struct session *s = td_alloc(sizeof *s + client_id.n);
+    struct session *s = td_alloc(sizeof *s + key.n);
     s->d = d;
     s->number = s->sub.id = ++d->next_session;
     s->sub.type = &session_type;
-    s->client_id_n = (uint16_t)client_id.n;
-    (void)td_put_bytes(s->client_id, client_id);
+    s->key_n = (uint32_t)key.n;
+    s->principal_n = (uint8_t)td_slice_find(key, '\0');
+    (void)td_put_bytes(s->key, key);
     s->will_at = s->ends_at = TD_NEVER;
     queue_init(&s->waiting);
     queue_init(&s->sending);
     td_mqtt_window_init(&s->window, 0);
     td_mqtt_ids_init(&s->ids);
-    (void)td_map_put(&d->sessions, session_client_id(s), s);
+    (void)td_map_put(&d->sessions, session_key(s), s);
     d->stats.sessions++;
     return s;
 }
@@ -623,7 +632,7 @@ void td_mqttd_session_end(struct session *s)
 {
     struct td_mqttd *d = s->d;
     s->dead = true;
-    (void)td_map_remove(&d->sessions, session_client_id(s));
+    (void)td_map_remove(&d->sessions, session_key(s));
     td_heap_set(&d->session_timers, &s->timer, TD_NEVER);
     if (s->will_at != TD_NEVER) {
         td_mqttd_session_will_send(s, d->now);
@@ -722,7 +731,7 @@ void td_mqttd_sessions_free(struct td_mqttd *d)
     td_mqttd_sessions_reap(d);
     while (d->sessions.count > 0) {
         struct session *s = d->sessions.entries[d->sessions.count - 1].value;
-        (void)td_map_remove(&d->sessions, session_client_id(s));
+        (void)td_map_remove(&d->sessions, session_key(s));
         sending_forget(s);
         for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
             entry_forget((struct entry *)(uintptr_t)slot->body);
