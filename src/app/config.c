@@ -9,12 +9,14 @@
 #include "app/cli.h"
 #include "base/toml.h"
 
-enum kind { ADDRESS, TEXT, LIST, FLAG, COUNT, BYTES, SECONDS };
+enum kind { ADDRESSES, ADDRESS, TEXT, LIST, FLAG, COUNT, BYTES, SECONDS, PERMIT, PROTOCOL };
+
+#define LISTENER_SECTION "listener"
 
 static const struct setting {
     const char *section, *name;
     enum kind kind;
-    size_t offset, bytes; /* of the field in struct td_config */
+    size_t offset, bytes; /* of the field in struct td_config, or td_config_listener */
     uint64_t least, most; /* of numbers */
     const char *value;    /* the default, as TOML */
     const char *help;
@@ -29,21 +31,38 @@ static const struct setting {
      most,                                                                                         \
      value,                                                                                        \
      help},
+#define LISTENER(name, kind, field, least, most, value, help)                                      \
+    {LISTENER_SECTION,                                                                             \
+     #name,                                                                                        \
+     kind,                                                                                         \
+     offsetof(struct td_config_listener, field),                                                   \
+     sizeof(((struct td_config_listener *)0)->field),                                              \
+     least,                                                                                        \
+     most,                                                                                         \
+     value,                                                                                        \
+     help},
 #include "app/config.def"
 #undef SETTING
+#undef LISTENER
 };
 
 /* ---- values ---- */
 
 /* Why a value is not taken; the words for its kind are in `takes`. */
 static const char *const takes[] = {
-    [ADDRESS] = "an address and port in quotes, such as \"127.0.0.1:1883\", or \"off\"",
+    [ADDRESSES] = "an address and port in quotes, such as \"127.0.0.1:1883\", or \"off\"",
+    [ADDRESS] = "an address in quotes, such as \"127.0.0.1:1883\" or \"unix:/run/tandem.sock\"",
     [TEXT] = "text in quotes",
     [LIST] = "an array of texts, such as [\"a\", \"b\"]",
     [FLAG] = "true or false",
     [COUNT] = "a whole number",
     [BYTES] = "a whole number of bytes, or text such as \"16 MB\"",
-    [SECONDS] = "a whole number of seconds, or text such as \"30d\""};
+    [SECONDS] = "a whole number of seconds, or text such as \"30d\"",
+    [PERMIT] = "octal digits in quotes, such as \"0660\"",
+    [PROTOCOL] = "\"mqtt\" or \"http\""};
+
+/* The words of a kind, in the order of their enum. */
+static const char *const words[][3] = {[PROTOCOL] = {"mqtt", "http"}};
 
 /* "16 MB", "30d": digits, maybe spaces, a unit of the kind. False: not that. */
 static bool number_with_unit(td_slice text, enum kind kind, uint64_t *out)
@@ -116,28 +135,64 @@ static bool list_put(struct td_config *config, const struct td_toml *node,
     return true;
 }
 
-static bool text_put(struct td_config *config, const struct setting *s, const struct td_toml *node,
-                     const char **out)
+static bool text_put(struct td_config *config, const struct td_toml *node, const char **out)
 {
-    bool off = s->kind == ADDRESS && td_slice_eq(node->text, TD_STR("off"));
     if (node->type != TD_TOML_STRING || node->text.n == 0) {
         return false;
     }
-    *out = off ? NULL : (const char *)td_arena_copy(&config->arena, node->text).p;
+    *out = (const char *)td_arena_copy(&config->arena, node->text).p;
     return true;
 }
 
-/* Takes a value into its field; gives what is wrong with it, NULL: nothing. */
-static const char *take(struct td_config *config, const struct setting *s,
+static bool addresses_put(struct td_config *config, const struct td_toml *node,
+                          struct td_config_list *out)
+{
+    const char **one = td_arena_alloc(&config->arena, sizeof *one);
+    if (node->type != TD_TOML_STRING) {
+        return list_put(config, node, out);
+    }
+    *out = (struct td_config_list){one, td_slice_eq(node->text, TD_STR("off")) ? 0 : 1};
+    return text_put(config, node, one);
+}
+
+static bool permit_put(const struct td_toml *node, uint64_t *out)
+{
+    if (node->type != TD_TOML_STRING || !td_in(node->text.n, 3, 4)) {
+        return false;
+    }
+    for (size_t i = 0; i < node->text.n; i++) {
+        if (!td_in(node->text.p[i], '0', '7')) {
+            return false;
+        }
+        *out = *out * 8 + (node->text.p[i] - '0');
+    }
+    return true;
+}
+
+static bool word_put(const struct setting *s, const struct td_toml *node, uint64_t *out)
+{
+    for (; node->type == TD_TOML_STRING && words[s->kind][*out] != NULL; (*out)++) {
+        if (td_slice_eq(node->text, td_slice_of(words[s->kind][*out]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes a value into its field of `base`; gives what is wrong with it, NULL: nothing. */
+static const char *take(struct td_config *config, void *base, const struct setting *s,
                         const struct td_toml *node, char room[120])
 {
-    void *field = (uint8_t *)config + s->offset;
+    void *field = (uint8_t *)base + s->offset;
     uint64_t v = 0;
     bool fine = false;
     switch (s->kind) {
+    case ADDRESSES:
+        fine = addresses_put(config, node, field);
+        break;
     case ADDRESS:
     case TEXT:
-        fine = text_put(config, s, node, field);
+        fine = text_put(config, node, field);
         break;
     case LIST:
         fine = list_put(config, node, field);
@@ -155,6 +210,14 @@ static const char *take(struct td_config *config, const struct setting *s,
                            (unsigned long long)s->least, (unsigned long long)s->most);
             return room;
         }
+        number_put(field, s->bytes, v);
+        break;
+    case PERMIT:
+        fine = permit_put(node, &v) && td_in(v, s->least, s->most);
+        number_put(field, s->bytes, v);
+        break;
+    case PROTOCOL:
+        fine = word_put(s, node, &v);
         number_put(field, s->bytes, v);
         break;
     }
@@ -223,7 +286,7 @@ static enum td_err unknown(const struct reading *r, const struct td_toml *node, 
     return complain(r, node, "'%s' is not known here; `tandem serve --help` lists what is", word);
 }
 
-static enum td_err read_section(const struct reading *r, const char *section,
+static enum td_err read_section(const struct reading *r, void *base, const char *section,
                                 const struct td_toml *table)
 {
     for (const struct td_toml *node = table->first; node != NULL; node = node->next) {
@@ -232,12 +295,81 @@ static enum td_err read_section(const struct reading *r, const char *section,
         if (s == NULL) {
             return unknown(r, node, section);
         }
-        const char *wrong = take(r->config, s, node, room);
+        const char *wrong = take(r->config, base, s, node, room);
         if (wrong != NULL) {
             return complain(r, node, "%s%s %s", s->name, wrong == room ? ":" : " takes", wrong);
         }
     }
     return TD_OK;
+}
+
+static void defaults(struct td_config *config, void *base, bool listeners)
+{
+    for (size_t i = 0; i < TD_COUNT(settings); i++) {
+        const struct setting *s = &settings[i];
+        struct td_arena tree;
+        struct td_toml *root = NULL;
+        struct td_toml_error error;
+        char text[200], room[120];
+        if ((strcmp(s->section, LISTENER_SECTION) == 0) != listeners || s->value[0] == '\0') {
+            continue;
+        }
+        td_arena_init(&tree, 0);
+        int n = snprintf(text, sizeof text, "%s = %s", s->name, s->value);
+        td_slice line = {(uint8_t *)text, (size_t)n};
+        td_assert(td_toml_parse(line, &tree, &root, &error) == TD_OK);
+        td_assert(take(config, base, s, root->first, room) == NULL);
+        td_arena_fini(&tree);
+    }
+}
+
+static enum td_err read_listener(const struct reading *r, const struct td_toml *table)
+{
+    struct td_config *c = r->config;
+    if (table->type != TD_TOML_TABLE) {
+        return complain(r, table, "write [[listener]] and its settings below");
+    }
+    if (c->listener_count == TD_CONFIG_LISTENERS_MAX) {
+        return complain(r, table, "there may be %d listeners; leave some out",
+                        TD_CONFIG_LISTENERS_MAX);
+    }
+    struct td_config_listener *l = &c->listeners[c->listener_count++];
+    *l = (struct td_config_listener){.word = {false, false}};
+    defaults(c, l, true);
+    enum td_err err = read_section(r, l, LISTENER_SECTION, table);
+    if (err == TD_OK && l->is.address == NULL) {
+        return complain(r, table,
+                        "this listener needs an address, such as "
+                        "address = \"127.0.0.1:1883\"");
+    }
+    return err;
+}
+
+/* A [[listener]] of a kind takes the place of the kind's default address, not of a said one. */
+static void defaults_give_way(struct td_config *c, const struct td_toml *root)
+{
+    static const char *const sections[] = {[TD_SERVE_MQTT] = "mqtt", [TD_SERVE_HTTP] = "http"};
+    for (size_t i = 0; i < c->listener_count; i++) {
+        enum td_serve_kind kind = c->listeners[i].is.kind;
+        const struct td_toml *section = td_toml_get(root, td_slice_of(sections[kind]));
+        if (section == NULL || td_toml_get(section, TD_STR("listen")) == NULL) {
+            c->listen[kind].count = 0;
+        }
+    }
+}
+
+static enum td_err read_listeners(const struct reading *r, const struct td_toml *node)
+{
+    if (node->type != TD_TOML_ARRAY) {
+        return complain(r, node,
+                        "there may be many listeners: write [[listener]] and its "
+                        "settings below");
+    }
+    enum td_err err = TD_OK;
+    for (const struct td_toml *t = node->first; t != NULL && err == TD_OK; t = t->next) {
+        err = read_listener(r, t);
+    }
+    return err;
 }
 
 static enum td_err read_all(const struct reading *r, const struct td_toml *root)
@@ -252,15 +384,24 @@ static enum td_err read_all(const struct reading *r, const struct td_toml *root)
         if (i == n) {
             return unknown(r, node, NULL);
         }
+        enum td_err err;
+        if (strcmp(sections[i], LISTENER_SECTION) == 0) {
+            err = read_listeners(r, node);
+            if (err != TD_OK) {
+                return err;
+            }
+            continue;
+        }
         if (node->type != TD_TOML_TABLE) {
             return complain(r, node, "%s is a section: write [%s] and its settings below",
                             sections[i], sections[i]);
         }
-        enum td_err err = read_section(r, sections[i], node);
+        err = read_section(r, r->config, sections[i], node);
         if (err != TD_OK) {
             return err;
         }
     }
+    defaults_give_way(r->config, root);
     return TD_OK;
 }
 
@@ -286,61 +427,15 @@ enum td_err td_config_read(struct td_config *config, const char *name, td_slice 
 
 void td_config_init(struct td_config *config)
 {
-    *config = (struct td_config){.mqtt_insecure = false};
+    *config = (struct td_config){.listener_count = 0};
     td_serve_config_default(&config->serve); /* what has no row yet */
     td_arena_init(&config->arena, 0);
-    for (size_t i = 0; i < TD_COUNT(settings); i++) {
-        const struct setting *s = &settings[i];
-        struct td_arena tree;
-        struct td_toml *root = NULL;
-        struct td_toml_error error;
-        char text[200], room[120];
-        td_arena_init(&tree, 0);
-        int n = snprintf(text, sizeof text, "%s = %s", s->name, s->value);
-        td_slice line = {(uint8_t *)text, (size_t)n};
-        td_assert(td_toml_parse(line, &tree, &root, &error) == TD_OK);
-        td_assert(take(config, s, root->first, room) == NULL);
-        td_arena_fini(&tree);
-    }
+    defaults(config, config, false);
 }
 
 void td_config_fini(struct td_config *config)
 {
     td_arena_fini(&config->arena);
-}
-
-/* ---- listeners ---- */
-
-static bool is_loopback(const char *address)
-{
-    td_slice a = td_slice_of(address);
-    return td_slice_starts(a, TD_STR("127.")) || td_slice_starts(a, TD_STR("[::1]:")) ||
-           td_slice_starts(a, TD_STR("localhost:")) || td_slice_starts(a, TD_STR("unix:"));
-}
-
-enum td_err td_config_check(const struct td_config *config, struct td_buf *why)
-{
-    const struct {
-        const char *section, *address;
-        bool insecure, plaintext;
-    } listeners[] = {
-        {"mqtt", config->serve.mqtt_address, config->mqtt_insecure, config->mqtt_plaintext},
-        {"http", config->serve.http_address, config->http_insecure, config->http_plaintext}};
-    for (size_t i = 0; i < TD_COUNT(listeners); i++) {
-        if (listeners[i].address == NULL || is_loopback(listeners[i].address) ||
-            (listeners[i].insecure && listeners[i].plaintext)) {
-            continue;
-        }
-        (void)td_buf_printf(
-            why,
-            "[%s] listen = \"%s\": this address can be reached from a network, and there everybody "
-            "may do everything (no authentication) and read everything (no TLS); listen on "
-            "127.0.0.1, or say that you want that with insecure = true and plaintext = true in "
-            "section [%s] of the configuration file",
-            listeners[i].section, listeners[i].address, listeners[i].section);
-        return TD_EDENIED;
-    }
-    return TD_OK;
 }
 
 /* ---- the table as text ---- */
@@ -350,15 +445,29 @@ static bool begins_section(const struct setting *s)
     return s == settings || strcmp(s->section, s[-1].section) != 0;
 }
 
+static bool of_listener(const struct setting *s)
+{
+    return strcmp(s->section, LISTENER_SECTION) == 0;
+}
+
+/* "[mqtt]", "[[listener]]" */
+static void title(struct td_buf *out, const char *before, const struct setting *s)
+{
+    bool many = of_listener(s);
+    (void)td_buf_printf(out, "%s%s%s%s\n", before, many ? "[[" : "[", s->section,
+                        many ? "]]" : "]");
+}
+
 void td_config_help(struct td_buf *out)
 {
     (void)td_buf_printf(out, "\nSettings of the file (-c), with their defaults:\n");
     for (size_t i = 0; i < TD_COUNT(settings); i++) {
         const struct setting *s = &settings[i];
         if (begins_section(s)) {
-            (void)td_buf_printf(out, "\n  [%s]\n", s->section);
+            title(out, "\n  ", s);
         }
-        (void)td_buf_printf(out, "  %s = %s\n        %s\n", s->name, s->value, s->help);
+        (void)td_buf_printf(out, "  %s = %s\n        %s\n", s->name,
+                            s->value[0] == '\0' ? "..." : s->value, s->help);
     }
 }
 
@@ -392,21 +501,15 @@ void td_config_document(struct td_buf *out)
     for (size_t i = 0; i < TD_COUNT(settings); i++) {
         const struct setting *s = &settings[i];
         if (begins_section(s)) {
+            title(out, "\n## ", s);
             (void)td_buf_printf(out,
-                                "\n## [%s]\n\n| setting | default | takes | meaning |\n"
-                                "|---|---|---|---|\n",
-                                s->section);
+                                "\n%s| setting | default | takes | meaning |\n|---|---|---|---|\n",
+                                of_listener(s) ? "There may be many of these.\n\n" : "");
         }
-        (void)td_buf_printf(out, "| `%s` | `%s` | ", s->name, s->value);
+        (void)td_buf_printf(out, "| `%s` | %s%s%s | ", s->name, s->value[0] == '\0' ? "" : "`",
+                            s->value, s->value[0] == '\0' ? "" : "`");
         document_bounds(out, s);
         (void)td_buf_printf(out, " | %s |\n", s->help);
     }
-    (void)td_buf_printf(
-        out,
-        "\n## Listening on a network\n\n"
-        "Authentication and TLS are not built yet. Until they are, a listener on an address that "
-        "can be reached\nfrom a network is refused unless its section says both `insecure = true` "
-        "and `plaintext = true`:\n\n"
-        "```toml\n[mqtt]\nlisten = \"192.168.1.10:1883\"\ninsecure = true\nplaintext = "
-        "true\n```\n");
+    td_config_listen_document(out);
 }

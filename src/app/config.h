@@ -10,11 +10,28 @@ struct td_config_list {
     size_t count;
 };
 
+/* What a listener on a network needs to be told. */
+struct td_config_word {
+    bool insecure, plaintext;
+};
+
+/* A [[listener]]. */
+struct td_config_listener {
+    struct td_serve_listener is;
+    struct td_config_word word;
+};
+
+enum { TD_CONFIG_LISTENERS_MAX = 64 };
+
 struct td_config {
     struct td_serve_config serve; /* as set, but for the rules' text and the version */
-    bool mqtt_insecure, mqtt_plaintext, http_insecure, http_plaintext;
-    struct td_config_list hosts, rules; /* hosts: also in serve.http */
-    struct td_arena arena;              /* holds all texts */
+    struct td_config_list listen[TD_SERVE_HTTP + 1]; /* the short way, by kind */
+    struct td_config_word word[TD_SERVE_HTTP + 1];   /* for these */
+    struct td_config_listener listeners[TD_CONFIG_LISTENERS_MAX];
+    size_t listener_count;
+    struct td_serve_listener all[TD_CONFIG_LISTENERS_MAX]; /* behind serve.listeners */
+    struct td_config_list hosts, rules;                    /* hosts: also in serve.http */
+    struct td_arena arena;                                 /* holds all texts */
 };
 
 /* All defaults. Free with td_config_fini(). */
@@ -24,10 +41,17 @@ void td_config_fini(struct td_config *config);
  * what, which rule, what to do; the configuration is then half set and of no use. */
 enum td_err td_config_read(struct td_config *config, const char *name, td_slice text,
                            struct td_buf *why);
-/* Last, when the command line has had its say: a listener on a network must be wanted in so many
- * words. TD_EDENIED: it is not; `why` says what to do. */
-enum td_err td_config_check(const struct td_config *config, struct td_buf *why);
+/* Puts addresses of the command line in place of what the file says in [mqtt] or [http] listen; the
+ * texts are borrowed for life. "off": none. */
+void td_config_listen(struct td_config *config, enum td_serve_kind kind,
+                      const struct td_config_list *addresses);
+/* Last, when the command line has had its say: makes the list of all listeners in serve.listeners.
+ * A listener on a network must be wanted in so many words. TD_EDENIED: it is not; TD_EFULL: too
+ * many; `why` says what to do. */
+enum td_err td_config_check(struct td_config *config, struct td_buf *why);
 
+/* What a page about listeners says. */
+void td_config_listen_document(struct td_buf *out);
 /* The rows as text: for --help, and as docs/configuration.md. */
 void td_config_help(struct td_buf *out);
 void td_config_document(struct td_buf *out);

@@ -13,8 +13,8 @@
 enum { FILE_BYTES_MAX = 16 * 1024 * 1024 };
 
 struct run {
-    const char *config_file, *data, *mqtt, *http;
-    struct td_cli_list rules;
+    const char *config_file, *data;
+    struct td_cli_list mqtt, http, rules;
     bool demo;
     struct td_config config;
     struct td_serve_file *files; /* rules of configuration and command line, read */
@@ -44,8 +44,10 @@ static void override(struct run *r)
 {
     struct td_serve_config *serve = &r->config.serve;
     serve->data_dir = r->data != NULL ? r->data : serve->data_dir;
-    serve->mqtt_address = r->mqtt != NULL ? r->mqtt : serve->mqtt_address;
-    serve->http_address = r->http != NULL ? r->http : serve->http_address;
+    td_config_listen(&r->config, TD_SERVE_MQTT,
+                     &(struct td_config_list){r->mqtt.at, r->mqtt.count});
+    td_config_listen(&r->config, TD_SERVE_HTTP,
+                     &(struct td_config_list){r->http.at, r->http.count});
     serve->version = TD_VERSION;
 }
 
@@ -121,14 +123,25 @@ static void turn_until_ended(struct td_linux *l, struct td_serve *serve)
     }
 }
 
+static void print_addresses(const struct td_serve *serve, enum td_serve_kind kind, const char *name)
+{
+    char address[64];
+    printf(" %s=", name);
+    for (size_t i = 0; td_serve_address(serve, kind, i, address); i++) {
+        printf("%s%s", i > 0 ? "," : "", address);
+    }
+}
+
 static void print_ready(const struct run *r, const struct td_serve *serve, td_ms ms)
 {
-    char mqtt[64], http[64];
-    td_serve_addresses(serve, mqtt, http);
-    printf("ready mqtt=%s http=%s data=%s ms=%lld\n", mqtt, http, r->config.serve.data_dir,
-           (long long)ms);
+    printf("ready");
+    print_addresses(serve, TD_SERVE_MQTT, "mqtt");
+    print_addresses(serve, TD_SERVE_HTTP, "http");
+    printf(" data=%s ms=%lld\n", r->config.serve.data_dir, (long long)ms);
     (void)fflush(stdout); /* whoever started us waits for this line */
-    if (r->demo) {
+    char mqtt[64], http[64];
+    if (r->demo && td_serve_address(serve, TD_SERVE_MQTT, 0, mqtt) &&
+        td_serve_address(serve, TD_SERVE_HTTP, 0, http)) {
         td_app_demo_start(mqtt);
         td_app_demo_print(mqtt, http);
     }
@@ -180,8 +193,9 @@ int td_app_serve(int argc, char **argv)
     const struct td_cli_option rows[] = {
         {"--config", 'c', TD_CLI_TEXT, &r.config_file, "FILE", "settings, TOML (see below)", 0, 0},
         {"--data", 'd', TD_CLI_TEXT, &r.data, "DIR", "where everything is kept", 0, 0},
-        {"--mqtt", 0, TD_CLI_TEXT, &r.mqtt, "ADDR:PORT", "MQTT listens here", 0, 0},
-        {"--http", 0, TD_CLI_TEXT, &r.http, "ADDR:PORT", "the page and the API", 0, 0},
+        {"--mqtt", 0, TD_CLI_LIST, &r.mqtt, "ADDRESS",
+         "MQTT listens here: 127.0.0.1:1883, unix:/path; may be repeated", 0, 0},
+        {"--http", 0, TD_CLI_LIST, &r.http, "ADDRESS", "the page and the API", 0, 0},
         {"--rules", 'r', TD_CLI_LIST, &r.rules, "FILE", "rules to run; may be repeated", 0, 0},
         {"--demo", 0, TD_CLI_FLAG, &r.demo, NULL, "run the sample town: devices and rules", 0, 0},
     };

@@ -5,7 +5,6 @@
  * get its predecessor's events. */
 #include "linux/linux.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,17 +17,18 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 512, BACKLOG = 4096, PARTS_MAX = 64 };
+#include "linux/address.h"
+
+enum { BATCH = 512, PARTS_MAX = 64 };
 
 struct stream {
     void *owner;
     uint32_t generation;
     uint8_t watch; /* TD_SYS_READ | TD_SYS_WRITE as epoll has it */
-    bool open, tcp;
+    bool open, tcp, listener;
 };
 
 struct lane {
@@ -95,32 +95,6 @@ static void sys_random(struct td_sys *sys, void *p, size_t n)
 
 /* ---- streams ---- */
 
-static enum td_err err_of_errno(void)
-{
-    switch (errno) {
-    case EAGAIN:
-    case EINTR:
-        return TD_EAGAIN;
-    case EADDRINUSE:
-        return TD_EEXIST;
-    case EACCES:
-    case EPERM:
-        return TD_EDENIED;
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-        return TD_ERANGE;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-        return TD_EFULL;
-    case EPIPE:
-    case ECONNRESET:
-        return TD_ECLOSED;
-    default:
-        return TD_EIO;
-    }
-}
-
 static struct stream *stream_of(struct td_linux *l, int fd)
 {
     td_assert(fd >= 0 && (size_t)fd < l->stream_cap && l->streams[fd].open);
@@ -155,7 +129,7 @@ static void adopt(struct td_linux *l, int fd, void *owner, bool tcp, unsigned re
         l->stream_cap = cap;
     }
     struct stream *s = &l->streams[fd];
-    *s = (struct stream){owner, s->generation + 1, 0, true, tcp};
+    *s = (struct stream){owner, s->generation + 1, 0, true, tcp, false};
     if (tcp) {
         int on = 1; /* small packets leave at once; failure costs time, not truth */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -163,111 +137,30 @@ static void adopt(struct td_linux *l, int fd, void *owner, bool tcp, unsigned re
     epoll_set(l, EPOLL_CTL_ADD, fd, ready);
 }
 
-struct address {
-    struct sockaddr_storage storage;
-    socklen_t n;
-    int family;
-    const char *path; /* of a unix socket, inside storage */
-};
-
-static bool parse_port(const char *text, in_port_t *out)
+static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *ask, int *out)
 {
-    char *end;
-    errno = 0;
-    long port = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || port < 0 || port > UINT16_MAX) {
-        return false;
+    int fd;
+    enum td_err err = td_linux_listen(ask, &fd);
+    if (err == TD_OK) {
+        adopt(of(sys), fd, ask->owner, false, TD_SYS_READ);
+        stream_of(of(sys), fd)->listener = true;
+        *out = fd;
     }
-    *out = htons((uint16_t)port);
-    return true;
-}
-
-static bool parse_unix(const char *path, struct address *out)
-{
-    struct sockaddr_un *un = (struct sockaddr_un *)(void *)&out->storage;
-    size_t n = strlen(path);
-    if (n == 0 || n >= sizeof un->sun_path) {
-        return false;
-    }
-    un->sun_family = AF_UNIX;
-    memcpy(un->sun_path, path, n + 1);
-    out->family = AF_UNIX;
-    out->n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
-    out->path = un->sun_path;
-    return true;
-}
-
-static bool parse_address(td_slice text, struct address *out)
-{
-    char copy[256];
-    memset(out, 0, sizeof *out);
-    if (text.n == 0 || text.n >= sizeof copy) {
-        return false;
-    }
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = '\0';
-    if (strncmp(copy, "unix:", 5) == 0) {
-        return parse_unix(copy + 5, out);
-    }
-    char *colon = strrchr(copy, ':');
-    if (colon == NULL) {
-        return false;
-    }
-    *colon = '\0';
-    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&out->storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&out->storage;
-    const char *host = strcmp(copy, "localhost") == 0 ? "127.0.0.1" : copy;
-    if (host[0] == '[' && colon[-1] == ']') {
-        colon[-1] = '\0';
-        v6->sin6_family = AF_INET6;
-        out->family = AF_INET6;
-        out->n = sizeof *v6;
-        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1 &&
-               parse_port(colon + 1, &v6->sin6_port);
-    }
-    v4->sin_family = AF_INET;
-    out->family = AF_INET;
-    out->n = sizeof *v4;
-    return inet_pton(AF_INET, host, &v4->sin_addr) == 1 && parse_port(colon + 1, &v4->sin_port);
-}
-
-static enum td_err sys_listen(struct td_sys *sys, td_slice text, void *owner, int *out)
-{
-    struct address a;
-    if (!parse_address(text, &a)) {
-        return TD_ERANGE;
-    }
-    int fd = socket(a.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return err_of_errno();
-    }
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (a.path != NULL) {
-        (void)unlink(a.path); /* a socket that a dead process left behind */
-    }
-    if (bind(fd, (struct sockaddr *)&a.storage, a.n) != 0 || listen(fd, BACKLOG) != 0) {
-        enum td_err err = err_of_errno();
-        (void)close(fd);
-        return err;
-    }
-    adopt(of(sys), fd, owner, false, TD_SYS_READ);
-    *out = fd;
-    return TD_OK;
+    return err;
 }
 
 static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, int *out)
 {
-    struct address a;
-    if (!parse_address(text, &a)) {
+    struct td_linux_address a;
+    if (!td_linux_address_parse(text, &a)) {
         return TD_ERANGE;
     }
     int fd = socket(a.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return err_of_errno();
+        return td_linux_err();
     }
     if (connect(fd, (struct sockaddr *)&a.storage, a.n) != 0 && errno != EINPROGRESS) {
-        enum td_err err = err_of_errno();
+        enum td_err err = td_linux_err();
         (void)close(fd);
         return err;
     }
@@ -282,7 +175,7 @@ static enum td_err sys_accept(struct td_sys *sys, int listener, void *owner, int
     socklen_t n = sizeof peer;
     int fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        return errno == ECONNABORTED ? TD_EAGAIN : err_of_errno();
+        return errno == ECONNABORTED ? TD_EAGAIN : td_linux_err();
     }
     adopt(of(sys), fd, owner, peer.ss_family != AF_UNIX, TD_SYS_READ);
     *out = fd;
@@ -298,22 +191,13 @@ static void sys_address(struct td_sys *sys, int fd, bool peer, char out[64])
 {
     struct sockaddr_storage s = {0};
     socklen_t n = sizeof s;
-    char host[INET6_ADDRSTRLEN] = "?";
     (void)sys;
     int bad = peer ? getpeername(fd, (struct sockaddr *)&s, &n)
                    : getsockname(fd, (struct sockaddr *)&s, &n);
     if (bad != 0) {
         (void)snprintf(out, 64, "gone");
-    } else if (s.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&s;
-        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        (void)snprintf(out, 64, "%s:%u", host, ntohs(v4->sin_port));
-    } else if (s.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&s;
-        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        (void)snprintf(out, 64, "[%s]:%u", host, ntohs(v6->sin6_port));
     } else {
-        (void)snprintf(out, 64, "unix");
+        td_linux_address_format(&s, n, out);
     }
 }
 
@@ -325,7 +209,7 @@ static enum td_err sys_read(struct td_sys *sys, int fd, uint8_t *p, size_t max, 
         *got = (size_t)n;
         return TD_OK;
     }
-    return n == 0 ? TD_ECLOSED : err_of_errno();
+    return n == 0 ? TD_ECLOSED : td_linux_err();
 }
 
 static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, size_t count,
@@ -341,7 +225,7 @@ static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, 
     ssize_t n =
         count == 1 ? send(fd, parts[0].p, parts[0].n, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
     if (n < 0) {
-        return err_of_errno();
+        return td_linux_err();
     }
     *sent = (size_t)n;
     return TD_OK;
@@ -374,6 +258,9 @@ static void sys_close(struct td_sys *sys, int fd)
     struct stream *s = stream_of(of(sys), fd);
     s->open = false;
     s->owner = NULL;
+    if (s->listener) {
+        td_linux_listen_end(fd);
+    }
     (void)close(fd); /* leaves epoll by itself */
 }
 
@@ -548,7 +435,7 @@ enum td_err td_linux_new(struct td_linux **out)
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint32_t)l->wake};
     if (l->epoll < 0 || l->wake < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) != 0) {
-        enum td_err err = err_of_errno();
+        enum td_err err = td_linux_err();
         (void)close(l->epoll);
         (void)close(l->wake);
         free(l);

@@ -13,18 +13,20 @@
 
 #include "serve/serve.h"
 
-/* Listens on `address`. On failure `why` says in words for people what stood in the way. `parts`
- * and the names in `config` are borrowed for life; other parts may come until the first turn. */
-enum td_err td_httpd_new(struct td_parts *parts, const char *address,
+/* Opens those of `listeners` that are for HTTP. On failure `why` says in words for people what
+ * stood in the way. `parts` and the names in `config` are borrowed for life; other parts may come
+ * until the first turn. */
+enum td_err td_httpd_new(struct td_parts *parts, const struct td_serve_listeners *listeners,
                          const struct td_serve_http_config *config, struct td_httpd **out,
                          struct td_buf *why);
 /* Ends a turn: feeds that are due, answers whose commit is through, silent connections. */
 void td_httpd_turn(struct td_httpd *httpd, td_mono now);
 td_mono td_httpd_deadline(const struct td_httpd *httpd);
-/* Closes the listener and all connections; their questions to the store are taken back. */
+/* Closes the listeners and all connections; their questions to the store are taken back. */
 void td_httpd_shutdown(struct td_httpd *httpd);
 /* Frees; closes no stream and tells nobody. */
 void td_httpd_free(struct td_httpd *httpd);
-/* Where it listens, as text with NUL. */
-void td_httpd_address(const struct td_httpd *httpd, char out[64]);
+/* Where its i-th listener listens, as text with NUL; false: there are no more. */
+bool td_httpd_address(const struct td_httpd *httpd, size_t i, char out[64]);
+
 #endif

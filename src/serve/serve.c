@@ -59,6 +59,16 @@ static enum td_err open_store(struct td_serve *s, const struct td_serve_config *
     return td_store_open(&store, s->parts.sys, &s->parts.store, why);
 }
 
+static bool wants_http(const struct td_serve_listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        if (listeners->at[i].kind == TD_SERVE_HTTP) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum td_err build(struct td_serve *s, const struct td_serve_config *config,
                          struct td_buf *why)
 {
@@ -75,15 +85,15 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     td_assert(err == TD_OK); /* an empty hub has room for one subscription */
     err = td_decide_new(p, config->rules, config->rule_count, &p->decide, why);
     if (err == TD_OK) {
-        err = td_mqttd_new(p, &config->mqtt, config->mqtt_address, &p->mqttd, why);
+        err = td_mqttd_new(p, &config->mqtt, &config->listeners, &p->mqttd, why);
     }
-    if (err == TD_OK && config->http_address != NULL) {
+    if (err == TD_OK && wants_http(&config->listeners)) {
         s->http = config->http;
         size_t fits =
             td_store_batch_max(p->store) / 4; /* a publish of its may stand there thrice */
         s->http.body_bytes_max =
             s->http.body_bytes_max < fits ? s->http.body_bytes_max : (uint32_t)fits;
-        err = td_httpd_new(p, config->http_address, &s->http, &p->httpd, why);
+        err = td_httpd_new(p, &config->listeners, &s->http, &p->httpd, why);
     }
     if (err == TD_OK) {
         td_decide_start(p->decide, p->sys->mono(p->sys));
@@ -178,13 +188,12 @@ td_mono td_serve_deadline(const struct td_serve *s)
     return td_mono_min(at, td_hub_deadline(s->parts.hub));
 }
 
-void td_serve_addresses(const struct td_serve *s, char mqtt[64], char http[64])
+bool td_serve_address(const struct td_serve *s, enum td_serve_kind kind, size_t i, char out[64])
 {
-    td_mqttd_address(s->parts.mqttd, mqtt);
-    http[0] = '\0';
-    if (s->parts.httpd != NULL) {
-        td_httpd_address(s->parts.httpd, http);
-    }
+    out[0] = '\0';
+    return kind == TD_SERVE_MQTT
+               ? td_mqttd_address(s->parts.mqttd, i, out)
+               : s->parts.httpd != NULL && td_httpd_address(s->parts.httpd, i, out);
 }
 
 /* ---- death ---- */

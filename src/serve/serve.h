@@ -22,6 +22,26 @@ struct td_serve_file {
     td_slice text;
 };
 
+/* ---- what to listen on ---- */
+
+enum td_serve_kind {
+    TD_SERVE_MQTT,
+    TD_SERVE_HTTP /* the page and the API */
+};
+
+struct td_serve_listener {
+    const char *address; /* "127.0.0.1:1883", "[::1]:0", "unix:/path" */
+    enum td_serve_kind kind;
+    unsigned mode; /* of a unix socket's file, such as 0660; 0: 0600 */
+};
+
+struct td_serve_listeners {
+    const struct td_serve_listener *at;
+    size_t count;
+};
+
+/* ---- settings ---- */
+
 struct td_serve_mqtt_config {
     uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send; lowered to what the
                                   * log's ring takes */
@@ -58,8 +78,7 @@ struct td_serve_http_config {
 
 struct td_serve_config {
     const char *data_dir;
-    const char *mqtt_address; /* "127.0.0.1:1883"; NULL: no MQTT */
-    const char *http_address; /* NULL: no page, no API */
+    struct td_serve_listeners listeners;
     const struct td_serve_file *rules;
     size_t rule_count;
     struct td_hub_limits hub;
@@ -70,7 +89,7 @@ struct td_serve_config {
     const char *version;
 };
 
-/* Sensible values for all but the addresses and the directory. */
+/* Sensible values for all but the listeners and the directory. */
 void td_serve_config_default(struct td_serve_config *config);
 
 /* Opens the store, recovers, loads the rules, listens. On failure `why` says in words for people
@@ -90,8 +109,10 @@ void td_serve_close(struct td_serve *serve);
 /* The process dies here: memory is freed, nothing is written or sent (simulator only). */
 void td_serve_abandon(struct td_serve *serve);
 
-/* Where it listens, as text with NUL (a port of 0 has been chosen by then). */
-void td_serve_addresses(const struct td_serve *serve, char mqtt[64], char http[64]);
+/* Where its i-th listener of that kind listens, as text with NUL (a port of 0 has been chosen by
+ * then). False: there are no more, and out is empty. */
+bool td_serve_address(const struct td_serve *serve, enum td_serve_kind kind, size_t i,
+                      char out[64]);
 
 /* ---- the parts, for this room only ---- */
 

@@ -34,6 +34,13 @@ struct td_work {
 
 enum td_sys_lane { TD_LANE_COMMIT, TD_LANE_CHUNK, TD_LANE_QUERY, TD_LANE_COUNT };
 
+/* What to listen on, and how. */
+struct td_sys_listen {
+    td_slice address; /* as below */
+    void *owner;      /* told of connections that wait */
+    unsigned mode;    /* of a unix socket's file, such as 0660; 0: 0600 */
+};
+
 enum td_sys_open {
     TD_SYS_OPEN_READ = 0,
     TD_SYS_OPEN_WRITE = 1,  /* read and write */
@@ -49,8 +56,9 @@ struct td_sys {
 
     /* Streams. Addresses: "127.0.0.1:1883", "[::1]:0" (0: a free port), "unix:/path". Handles are
      * small non-negative numbers. New streams are watched for READ; every one has TCP_NODELAY.
-     * listen: TD_EEXIST address in use, TD_EDENIED, TD_ERANGE not an address. */
-    enum td_err (*listen)(struct td_sys *, td_slice address, void *owner, int *out);
+     * listen: TD_EEXIST address in use, TD_EDENIED, TD_ERANGE not an address. Borrows `ask` for
+     * the call. */
+    enum td_err (*listen)(struct td_sys *, const struct td_sys_listen *ask, int *out);
     /* Begins to connect; WRITE becomes ready when it is through, HANGUP when it is not. */
     enum td_err (*connect)(struct td_sys *, td_slice address, void *owner, int *out);
     /* TD_EAGAIN: nobody waits. The stream belongs to `owner`. */

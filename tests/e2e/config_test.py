@@ -3,6 +3,7 @@
 import http.client
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,38 @@ class Case(unittest.TestCase):
             finally:
                 hub.send_signal(signal.SIGTERM)
             self.assertEqual(hub.wait(PATIENCE_S), 0)
+
+    def test_it_listens_on_all_that_is_said_and_unix_sockets_have_their_mode(self):
+        one, two, path = free_port(), free_port(), self.home / "mqtt.sock"
+        text = (f'[http]\nlisten = "off"\n[mqtt]\nlisten = ["127.0.0.1:{one}", "127.0.0.1:{two}"]\n'
+                f'[[listener]]\naddress = "unix:{path}"\nmode = "0660"\n')
+        with socket.socket(socket.AF_UNIX) as dead:  # what a dead process left behind is replaced
+            dead.bind(str(path))
+        with subprocess.Popen(self.command(text), stdout=subprocess.PIPE, text=True) as hub:
+            try:
+                self.assertIn(f"mqtt=127.0.0.1:{one},127.0.0.1:{two},unix:{path} http= ", hub.stdout.readline())
+                self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+                for where in (["-p", str(one)], ["-p", str(two)], ["--unix", str(path)]):
+                    done = subprocess.run(["mosquitto_pub", *where, "-t", "a", "-m", "b", "-q", "1"],
+                                          capture_output=True, text=True, timeout=PATIENCE_S)
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn(f"unix:{path} is in use by another program",
+                              self.other_hub(f'[[listener]]\naddress = "unix:{path}"\n'))
+            finally:
+                hub.send_signal(signal.SIGTERM)
+            self.assertEqual(hub.wait(PATIENCE_S), 0)
+        self.assertFalse(path.exists(), "a clean end takes the socket's file along")
+        path.write_text("precious")
+        self.assertIn("is in use by another program",
+                      self.other_hub(f'[[listener]]\naddress = "unix:{path}"\n'))
+        self.assertEqual(path.read_text(), "precious")
+
+    def other_hub(self, text):
+        """Gives what a second hub, which cannot start, says."""
+        command = self.command(text, "--data", str(self.home / "other"), "--http", "off")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        return done.stderr
 
 
 if __name__ == "__main__":

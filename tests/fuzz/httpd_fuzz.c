@@ -238,11 +238,10 @@ static td_wall sys_wall(struct td_sys *sys)
     return world.now;
 }
 
-static enum td_err sys_listen(struct td_sys *sys, td_slice address, void *owner, int *out)
+static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *ask, int *out)
 {
     (void)sys;
-    (void)address;
-    seam.listener = owner;
+    seam.listener = ask->owner;
     *out = 0;
     return TD_OK;
 }
@@ -438,7 +437,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     td_buf_init(&seam.ends[0].in, 200000);
     td_buf_init(&seam.ends[1].in, 200000);
     td_buf_init(&why, 1000);
-    td_assert(td_httpd_new(&parts, "x", &config, &parts.httpd, &why) == TD_OK);
+    struct td_serve_listener listener = {.address = "x", .kind = TD_SERVE_HTTP};
+    struct td_serve_listeners listeners = {&listener, 1};
+    td_assert(td_httpd_new(&parts, &listeners, &config, &parts.httpd, &why) == TD_OK);
     run(parts.httpd, (td_slice){data, n});
     td_httpd_shutdown(parts.httpd);
     td_assert(parts.httpd->stats.connections == 0 && parts.httpd->stats.live == 0);

@@ -274,8 +274,9 @@ static void bed_make(struct bed *b, uint64_t seed)
     if (td_rules_load(&rule_config, &rules, &why) != TD_OK) {
         fail_msg("%.*s", (int)why.n, (const char *)why.p);
     }
-    assert_int_equal(TD_OK,
-                     td_httpd_new(&b->parts, "127.0.0.1:80", &config, &b->parts.httpd, &why));
+    struct td_serve_listener listener = {.address = "127.0.0.1:80", .kind = TD_SERVE_HTTP};
+    assert_int_equal(TD_OK, td_httpd_new(&b->parts, &(struct td_serve_listeners){&listener, 1},
+                                         &config, &b->parts.httpd, &why));
     sim_machine_program(b->hub, &hub_program, b);
     sim_machine_program(b->outside, &outside_program, b);
     td_buf_fini(&why);

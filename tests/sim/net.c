@@ -425,16 +425,16 @@ static enum td_err address_copy(td_slice address, char out[64])
     return TD_OK;
 }
 
-static enum td_err sys_listen(struct td_sys *sys, td_slice address, void *owner, int *out)
+static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *ask, int *out)
 {
     struct sim_machine *m = of(sys);
     struct sim_net *net = m->world->net;
     char text[64];
-    enum td_err err = address_copy(address, text);
+    enum td_err err = address_copy(ask->address, text);
     if (err != TD_OK) {
         return err;
     }
-    if (address.n > 2 && strcmp(text + address.n - 2, ":0") == 0) {
+    if (ask->address.n > 2 && strcmp(text + ask->address.n - 2, ":0") == 0) {
         (void)snprintf(text, sizeof text, "127.0.0.1:%" PRIu64, 30000 + ++net->numbers % 10000);
     }
     if (listener_find(net, text) != NULL) {
@@ -443,7 +443,7 @@ static enum td_err sys_listen(struct td_sys *sys, td_slice address, void *owner,
     td_assert(net->listener_count < LISTENERS_MAX);
     struct sim_end *e = end_new(m, NULL);
     memcpy(e->address, text, sizeof text);
-    e->owner = owner;
+    e->owner = ask->owner;
     e->watch = TD_SYS_READ;
     e->handle = handle_give(m, e);
     net->listeners[net->listener_count++] = e;

@@ -80,10 +80,10 @@ static void plan_net(struct sim_world *w)
 
 static void plan_hub(struct sim_world *w, struct td_serve_config *c)
 {
+    static const struct td_serve_listener listener = {.address = ADDRESS, .kind = TD_SERVE_MQTT};
     td_serve_config_default(c);
     c->data_dir = "data";
-    c->mqtt_address = ADDRESS;
-    c->http_address = NULL;
+    c->listeners = (struct td_serve_listeners){&listener, 1};
     c->version = "sim";
     c->store.segment_bytes = (uint32_t)pick(w, 16, 64) * 4096;
     c->store.segments = (uint32_t)pick(w, 4, 6);

@@ -119,8 +119,10 @@ static void echo_begin(struct echo *e, uint64_t seed)
     sim_machine_program(e->server, &server_program, e);
     sim_machine_program(e->client, &client_program, e);
     struct td_sys *s = &e->server->sys, *c = &e->client->sys;
-    assert_int_equal(TD_OK, s->listen(s, TD_STR("127.0.0.1:1"), e, &e->listener));
-    assert_int_equal(TD_EEXIST, s->listen(s, TD_STR("127.0.0.1:1"), e, &e->listener));
+    assert_int_equal(
+        TD_OK, s->listen(s, &(struct td_sys_listen){TD_STR("127.0.0.1:1"), e, 0}, &e->listener));
+    assert_int_equal(TD_EEXIST, s->listen(s, &(struct td_sys_listen){TD_STR("127.0.0.1:1"), e, 0},
+                                          &e->listener));
     assert_int_equal(TD_OK, c->connect(c, TD_STR("127.0.0.1:1"), e, &e->at_client));
 }
 

@@ -46,6 +46,7 @@ static void conn_free(struct td_httpd_conn *c)
     td_buf_fini(&c->in);
     td_buf_fini(&c->body);
     td_buf_fini(&c->out);
+    td_listener_unref(c->listener);
     free(c);
 }
 
@@ -60,11 +61,12 @@ void td_httpd_conn_close(struct td_httpd_conn *c)
 
 static void conn_ready(struct td_owner *owner, const struct td_sys_event *event, td_mono now);
 
-static void conn_new(struct td_httpd *d, int stream, td_mono now)
+static void conn_new(struct td_httpd *d, struct td_listener *l, int stream, td_mono now)
 {
     struct td_httpd_conn *c = td_alloc(sizeof *c);
     c->owner.ready = conn_ready;
     c->d = d;
+    c->listener = td_listener_ref(l);
     c->stream = stream;
     td_http_init(&c->reader, TD_HTTP_SERVER, d->config.body_bytes_max);
     td_buf_init(&c->in, TD_HTTPD_IN_BYTES);
@@ -84,17 +86,17 @@ static void conn_new(struct td_httpd *d, int stream, td_mono now)
 
 static void listener_ready(struct td_owner *owner, const struct td_sys_event *event, td_mono now)
 {
-    struct td_httpd *d = (struct td_httpd *)(void *)owner;
+    struct td_listener *l = TD_CONTAINER(owner, struct td_listener, owner);
+    struct td_httpd *d = l->of;
     struct td_sys *sys = d->parts->sys;
     int stream;
-    (void)event;
-    while (sys->accept(sys, d->listener, d, &stream) == TD_OK) {
+    while (sys->accept(sys, event->stream, l, &stream) == TD_OK) {
         if (d->stats.connections >= d->config.connections_max) {
             d->stats.refused++;
             sys->close(sys, stream);
             continue;
         }
-        conn_new(d, stream, now);
+        conn_new(d, l, stream, now);
     }
 }
 
@@ -392,36 +394,30 @@ td_mono td_httpd_deadline(const struct td_httpd *d)
 
 /* ---- the door ---- */
 
-enum td_err td_httpd_new(struct td_parts *parts, const char *address,
+enum td_err td_httpd_new(struct td_parts *parts, const struct td_serve_listeners *listeners,
                          const struct td_serve_http_config *config, struct td_httpd **out,
                          struct td_buf *why)
 {
-    struct td_sys *sys = parts->sys;
     struct td_httpd *d = td_alloc(sizeof *d);
-    enum td_err err = sys->listen(sys, td_slice_of(address), d, &d->listener);
+    struct td_listener_plan plan = {parts->sys, TD_SERVE_HTTP, listener_ready, d};
+    enum td_err err = td_listeners_open(&plan, listeners, &d->listeners, why);
     if (err != TD_OK) {
+        td_listeners_close(parts->sys, &d->listeners);
         free(d);
-        (void)td_buf_printf(why, "http: cannot listen on '%s': %s; %s", address, td_err_text(err),
-                            err == TD_EEXIST ? "another program listens there, choose another "
-                                               "address with --http ADDR:PORT"
-                                             : "give an address of this machine and a free port, "
-                                               "such as 127.0.0.1:8080");
         return err;
     }
-    d->owner.ready = listener_ready;
     d->parts = parts;
     d->config = *config;
     d->slice_at = d->beat_at = TD_NEVER;
     td_heap_init(&d->timers);
     td_buf_init(&d->scratch, config->write_bytes_max);
-    sys->address(sys, d->listener, false, d->address);
     *out = d;
     return TD_OK;
 }
 
-void td_httpd_address(const struct td_httpd *d, char out[64])
+bool td_httpd_address(const struct td_httpd *d, size_t i, char out[64])
 {
-    memcpy(out, d->address, 64);
+    return td_listeners_address(d->parts->sys, d->listeners, i, out);
 }
 
 void td_httpd_shutdown(struct td_httpd *d)
@@ -430,10 +426,7 @@ void td_httpd_shutdown(struct td_httpd *d)
         /* It moves d->first on by c->link, which the analyzer does not follow. */
         td_httpd_conn_close(d->first); // NOLINT(clang-analyzer-unix.Malloc)
     }
-    if (d->listener >= 0) {
-        d->parts->sys->close(d->parts->sys, d->listener);
-        d->listener = -1;
-    }
+    td_listeners_close(d->parts->sys, &d->listeners);
 }
 
 void td_httpd_free(struct td_httpd *d)
@@ -441,6 +434,7 @@ void td_httpd_free(struct td_httpd *d)
     while (d->first != NULL) {
         conn_free(d->first); // NOLINT(clang-analyzer-unix.Malloc)
     }
+    td_listeners_free(&d->listeners);
     td_heap_fini(&d->timers);
     td_buf_fini(&d->scratch);
     free(d);

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "serve/http.h"
+#include "serve/listen.h"
 #include "store/store.h"
 #include "wire/http/http.h"
 #include "wire/ws/ws.h"
@@ -29,6 +30,7 @@ struct td_httpd_route;
 struct td_httpd_conn {
     struct td_owner owner; /* first */
     struct td_httpd *d;
+    struct td_listener *listener;       /* it came by this one */
     struct td_httpd_conn *next, **link; /* of all */
     struct td_timer timer;
     td_mono body_ends; /* the body must be here by then */
@@ -60,11 +62,9 @@ struct td_httpd_stats {
 };
 
 struct td_httpd {
-    struct td_owner owner; /* first: of the listener */
     struct td_parts *parts;
     struct td_serve_http_config config;
-    int listener;
-    char address[64];
+    struct td_listener *listeners;
     struct td_httpd_conn *first;
     struct td_heap timers;
     struct td_buf scratch; /* where answers are built */

@@ -234,6 +234,7 @@ void td_mqttd_conn_free(struct conn *c)
     out_give(c);
     td_buf_fini(&c->in);
     free(c->m.aliases);
+    td_listener_unref(c->listener);
     free(c);
 }
 
@@ -408,11 +409,12 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
 
 /* ---- accepting ---- */
 
-static void conn_new(struct td_mqttd *d, int stream, td_mono now)
+static void conn_new(struct td_mqttd *d, struct td_listener *l, int stream, td_mono now)
 {
     struct conn *c = td_alloc(sizeof *c);
     c->owner.ready = conn_ready;
     c->d = d;
+    c->listener = td_listener_ref(l);
     c->stream = stream;
     c->next = d->conns;
     if (d->conns != NULL) {
@@ -430,16 +432,17 @@ static void conn_new(struct td_mqttd *d, int stream, td_mono now)
 
 void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now)
 {
-    struct td_mqttd *d = TD_CONTAINER(listener, struct td_mqttd, owner);
+    struct td_listener *l = TD_CONTAINER(listener, struct td_listener, owner);
+    struct td_mqttd *d = l->of;
     struct td_sys *sys = d->parts->sys;
     int stream;
     d->now = now;
-    while (sys->accept(sys, event->stream, &d->owner, &stream) == TD_OK) {
+    while (sys->accept(sys, event->stream, &l->owner, &stream) == TD_OK) {
         if (d->stats.connections >= d->config.connections_max) {
             d->stats.connections_refused++;
             sys->close(sys, stream);
         } else {
-            conn_new(d, stream, now);
+            conn_new(d, l, stream, now);
         }
     }
 }

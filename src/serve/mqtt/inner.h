@@ -2,6 +2,7 @@
 #ifndef TD_SERVE_MQTT_INNER_H
 #define TD_SERVE_MQTT_INNER_H
 
+#include "serve/listen.h"
 #include "serve/mqtt/mqttd.h"
 #include "store/store.h"
 #include "wire/mqtt/mqtt.h"
@@ -40,7 +41,8 @@ struct answers {
 struct conn {
     struct td_owner owner; /* first */
     struct td_mqttd *d;
-    struct session *session; /* NULL: before CONNECT, and when it has lost it */
+    struct td_listener *listener; /* it came by this one */
+    struct session *session;      /* NULL: before CONNECT, and when it has lost it */
     struct conn *next, *prev;
     struct conn *next_touched, *next_waiting;
     struct td_mqtt m;
@@ -249,13 +251,12 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
 /* ---- all of it ---- */
 
 struct td_mqttd {
-    struct td_owner owner; /* first: of the listener */
     struct td_parts *parts;
     struct td_serve_mqtt_config config;
     struct td_mqtt_limits limits;
     struct td_mqttd_stats stats;
-    int listener; /* -1: none */
-    td_mono now;  /* of the turn */
+    struct td_listener *listeners;
+    td_mono now; /* of the turn */
     struct conn *conns, *touched, *waiting, *gone;
     struct td_map sessions;       /* by session_key() */
     struct session *pump;         /* may have something to send */

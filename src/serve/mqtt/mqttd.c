@@ -7,24 +7,6 @@
 
 enum { ROUNDS_MAX = 8 }; /* of pumping and writing in one turn; the rest goes in the next */
 
-static enum td_err listen_on(struct td_mqttd *d, const char *address, struct td_buf *why)
-{
-    struct td_sys *sys = d->parts->sys;
-    enum td_err err = sys->listen(sys, td_slice_of(address), &d->owner, &d->listener);
-    if (err == TD_EEXIST) {
-        (void)td_buf_printf(why,
-                            "mqtt: %s is in use by another program; stop it or give another "
-                            "address with --mqtt ADDR:PORT",
-                            address);
-    } else if (err != TD_OK) {
-        (void)td_buf_printf(why,
-                            "mqtt: cannot listen on %s: %s; an address looks like "
-                            "127.0.0.1:1883 or [::1]:1883",
-                            address, td_err_text(err));
-    }
-    return err;
-}
-
 static uint32_t least(uint64_t a, uint32_t b)
 {
     return a < b ? (uint32_t)a : b;
@@ -35,7 +17,6 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     struct td_mqttd *d = td_alloc(sizeof *d);
     uint64_t seed;
     parts->sys->random(parts->sys, &seed, sizeof seed);
-    d->owner.ready = td_mqttd_conn_accept;
     d->parts = parts;
     d->config = *config;
     d->limits = (struct td_mqtt_limits)TD_MQTT_LIMITS_DEFAULT;
@@ -46,7 +27,6 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     d->limits.connect_bytes_max = least(fits, d->limits.connect_bytes_max);
     d->limits.receive_max = config->receive_max;
     d->limits.alias_max = config->alias_max;
-    d->listener = -1;
     d->now = parts->sys->mono(parts->sys);
     d->read = td_alloc(READ_BYTES);
     td_map_init(&d->sessions, seed);
@@ -59,14 +39,17 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
 }
 
 enum td_err td_mqttd_new(struct td_parts *parts, const struct td_serve_mqtt_config *config,
-                         const char *address, struct td_mqttd **out, struct td_buf *why)
+                         const struct td_serve_listeners *listeners, struct td_mqttd **out,
+                         struct td_buf *why)
 {
     struct td_mqttd *d = make(parts, config);
     enum td_err err = td_mqttd_keep_restore(d, d->now, why);
-    if (err == TD_OK && address != NULL) {
-        err = listen_on(d, address, why);
+    if (err == TD_OK) {
+        struct td_listener_plan plan = {parts->sys, TD_SERVE_MQTT, td_mqttd_conn_accept, d};
+        err = td_listeners_open(&plan, listeners, &d->listeners, why);
     }
     if (err != TD_OK) {
+        td_listeners_close(parts->sys, &d->listeners);
         td_mqttd_free(d);
         return err;
     }
@@ -76,12 +59,8 @@ enum td_err td_mqttd_new(struct td_parts *parts, const struct td_serve_mqtt_conf
 
 void td_mqttd_shutdown(struct td_mqttd *d, td_mono now)
 {
-    struct td_sys *sys = d->parts->sys;
     d->now = now;
-    if (d->listener >= 0) {
-        sys->close(sys, d->listener);
-        d->listener = -1;
-    }
+    td_listeners_close(d->parts->sys, &d->listeners);
     for (struct conn *c = d->conns, *next; c != NULL; c = next) {
         next = c->next;
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, now);
@@ -105,6 +84,7 @@ void td_mqttd_free(struct td_mqttd *d)
     while (d->spare_count > 0) {
         td_buf_fini(&d->spare[--d->spare_count]);
     }
+    td_listeners_free(&d->listeners);
     td_map_fini(&d->sessions);
     td_heap_fini(&d->conn_timers);
     td_heap_fini(&d->session_timers);
@@ -153,10 +133,7 @@ const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
     return &d->stats;
 }
 
-void td_mqttd_address(const struct td_mqttd *d, char out[64])
+bool td_mqttd_address(const struct td_mqttd *d, size_t i, char out[64])
 {
-    out[0] = '\0';
-    if (d->listener >= 0) {
-        d->parts->sys->address(d->parts->sys, d->listener, false, out);
-    }
+    return td_listeners_address(d->parts->sys, d->listeners, i, out);
 }

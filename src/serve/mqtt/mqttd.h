@@ -34,9 +34,10 @@ struct td_mqttd_stats {
 };
 
 /* Brings back what the store kept (subscriptions and queues; retained messages into the hub) and
- * listens on `address`, NULL: on none. Errors as td_serve_new. */
+ * opens those of `listeners` that are for MQTT. Errors as td_serve_new. */
 enum td_err td_mqttd_new(struct td_parts *parts, const struct td_serve_mqtt_config *config,
-                         const char *address, struct td_mqttd **out, struct td_buf *why);
+                         const struct td_serve_listeners *listeners, struct td_mqttd **out,
+                         struct td_buf *why);
 /* Says DISCONNECT 0x8B to all and writes what fits; durable sessions stay. */
 void td_mqttd_shutdown(struct td_mqttd *d, td_mono now);
 /* Frees; closes no stream and tells nobody. */
@@ -46,7 +47,8 @@ void td_mqttd_free(struct td_mqttd *d);
 void td_mqttd_turn(struct td_mqttd *d, td_mono now);
 td_mono td_mqttd_deadline(const struct td_mqttd *d);
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d);
-void td_mqttd_address(const struct td_mqttd *d, char out[64]);
+/* Where its i-th listener listens, as text with NUL; false: there are no more. */
+bool td_mqttd_address(const struct td_mqttd *d, size_t i, char out[64]);
 
 /* ---- for td_publish: around one message ---- */
 

@@ -23,8 +23,14 @@ static void defaults_are_what_the_rows_say(void **state)
     (void)state;
     struct td_config c;
     td_config_init(&c);
-    assert_string_equal("127.0.0.1:1883", c.serve.mqtt_address);
-    assert_string_equal("127.0.0.1:8080", c.serve.http_address);
+    struct td_buf why;
+    td_buf_init(&why, 1000);
+    assert_int_equal(TD_OK, td_config_check(&c, &why));
+    assert_int_equal(2, c.serve.listeners.count);
+    assert_string_equal("127.0.0.1:1883", c.serve.listeners.at[0].address);
+    assert_int_equal(TD_SERVE_MQTT, c.serve.listeners.at[0].kind);
+    assert_string_equal("127.0.0.1:8080", c.serve.listeners.at[1].address);
+    assert_int_equal(TD_SERVE_HTTP, c.serve.listeners.at[1].kind);
     assert_string_equal("data", c.serve.data_dir);
     assert_int_equal(16 << 20, c.serve.mqtt.packet_bytes_max);
     assert_int_equal(30 * 86400, c.serve.mqtt.session_expiry_s);
@@ -81,8 +87,9 @@ static void a_file_goes_over_the_defaults(void **state)
                                 &why);
     assert_string_equal("", (char *)why.p);
     assert_int_equal(TD_OK, err);
-    assert_null(c.serve.mqtt_address);
-    assert_string_equal("127.0.0.1:0", c.serve.http_address);
+    assert_int_equal(0, c.listen[TD_SERVE_MQTT].count);
+    assert_int_equal(1, c.listen[TD_SERVE_HTTP].count);
+    assert_string_equal("127.0.0.1:0", c.listen[TD_SERVE_HTTP].at[0]);
     assert_int_equal(2, c.serve.http.host_count);
     assert_string_equal("hub.local", c.serve.http.hosts[0]);
     assert_int_equal(65536, c.serve.http.body_bytes_max);
@@ -120,6 +127,14 @@ static void what_is_wrong_is_refused_with_place_rule_and_remedy(void **state)
         {"[mqtt]\npacket_max = \"1 GB\"", "tandem.toml:2:1: packet_max: 1073741824 is outside"},
         {"[mqtt]\nkeepalive_max = \"1w\"", "tandem.toml:2:1: keepalive_max takes"},
         {"[mqtt]\ninsecure = \"yes\"", "tandem.toml:2:1: insecure takes true or false\n"},
+        {"[[listener]]\nkind = \"mqtt\"", "tandem.toml:1:3: this listener needs an address"},
+        {"[[listener]]\naddres = \"x\"", "tandem.toml:2:1: 'addres' is not known here; did you"},
+        {"[[listener]]\nkind = \"coap\"", "tandem.toml:2:1: kind takes \"mqtt\" or \"http\"\n"},
+        {"[[listener]]\nmode = \"0689\"", "tandem.toml:2:1: mode takes octal digits in quotes"},
+        {"[[listener]]\nmode = \"1777\"", "tandem.toml:2:1: mode takes octal digits in quotes"},
+        {"[[listener]]\nmode = \"000\"", "tandem.toml:2:1: mode takes octal digits in quotes"},
+        {"[listener]\nmode = \"0660\"", "tandem.toml:1:2: there may be many listeners: write"},
+        {"listener = [1]", "tandem.toml:1:13: write [[listener]] and its settings below"},
         {"[rules]\nfiles = \"a\"", "tandem.toml:2:1: files takes an array of texts"},
         {"[rules]\nfiles = [1]", "tandem.toml:2:1: files takes an array of texts"},
         {"[mqtt\n", "tandem.toml:1:6: ] must close it\n"},
@@ -153,6 +168,10 @@ static void a_listener_on_a_network_must_be_wanted_in_so_many_words(void **state
         {"[mqtt]\nlisten=\"192.168.1.1:1883\"\nplaintext=true\ninsecure=true", TD_OK},
         {"[http]\nlisten=\"192.168.1.1:80\"\n[mqtt]\nplaintext=true\ninsecure=true", TD_EDENIED},
         {"[mqtt]\nlisten=\"off\"", TD_OK},
+        {"[mqtt]\nlisten=[\"127.0.0.1:1\", \"0.0.0.0:1\"]", TD_EDENIED},
+        {"[[listener]]\naddress=\"127.0.0.1:1\"\n[[listener]]\naddress=\"[::]:1\"", TD_EDENIED},
+        {"[mqtt]\ninsecure=true\nplaintext=true\n[[listener]]\naddress=\"[::]:1\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::]:1\"\ninsecure=true\nplaintext=true", TD_OK},
     };
     for (size_t i = 0; i < TD_COUNT(cases); i++) {
         struct td_config c;
@@ -161,6 +180,68 @@ static void a_listener_on_a_network_must_be_wanted_in_so_many_words(void **state
         td_buf_clear(&why);
         assert_int_equal(cases[i].want, td_config_check(&c, &why));
         assert_int_equal(cases[i].want == TD_EDENIED, why.n > 0);
+        td_buf_fini(&why);
+        td_config_fini(&c);
+    }
+}
+
+/* What the list says: "mqtt ADDRESS MODE, ...". */
+static void list_text(const struct td_config *c, struct td_buf *out)
+{
+    td_buf_clear(out);
+    for (size_t i = 0; i < c->serve.listeners.count; i++) {
+        const struct td_serve_listener *l = &c->serve.listeners.at[i];
+        assert_int_equal(TD_OK, td_buf_printf(out, "%s%s %s %o", i > 0 ? ", " : "",
+                                              l->kind == TD_SERVE_MQTT ? "mqtt" : "http",
+                                              l->address, l->mode));
+    }
+    assert_int_equal(TD_OK, td_buf_add_u8(out, 0));
+}
+
+static void tables_the_short_way_and_the_command_line_become_one_list(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"127.0.0.1:7", "unix:/w"}, *const off[] = {"off"};
+    static const char *const unix_table = "[[listener]]\naddress=\"unix:/a\"\nmode=\"0660\"\n";
+    static const struct {
+        const char *file, *more;
+        struct td_config_list mqtt;
+        const char *want;
+    } cases[] = {
+        {"", "", {NULL, 0}, "mqtt 127.0.0.1:1883 0, http 127.0.0.1:8080 0"},
+        {"", "", {words, 2}, "mqtt 127.0.0.1:7 0, mqtt unix:/w 0, http 127.0.0.1:8080 0"},
+        {"", "", {off, 1}, "http 127.0.0.1:8080 0"},
+        {"mqtt.listen=[\"127.0.0.1:1\",\"[::1]:2\"]",
+         "",
+         {NULL, 0},
+         "mqtt 127.0.0.1:1 0, mqtt [::1]:2 0, http 127.0.0.1:8080 0"},
+        /* a table takes the place of the default address of its kind, */
+        {"", unix_table, {NULL, 0}, "http 127.0.0.1:8080 0, mqtt unix:/a 660"},
+        /* and stands beside what is said */
+        {"mqtt.listen=\"127.0.0.1:1\"\n",
+         unix_table,
+         {NULL, 0},
+         "mqtt 127.0.0.1:1 0, http 127.0.0.1:8080 0, mqtt unix:/a 660"},
+        {"mqtt.listen=\"127.0.0.1:1\"\n",
+         unix_table,
+         {words, 1},
+         "mqtt 127.0.0.1:7 0, http 127.0.0.1:8080 0, mqtt unix:/a 660"},
+        {"",
+         "[[listener]]\naddress=\"127.0.0.1:2\"\nkind=\"http\"\n",
+         {NULL, 0},
+         "mqtt 127.0.0.1:1883 0, http 127.0.0.1:2 600"},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        struct td_config c;
+        struct td_buf why, text;
+        td_buf_init(&text, 4096);
+        assert_int_equal(TD_OK, td_buf_printf(&text, "%s%s%c", cases[i].file, cases[i].more, 0));
+        assert_int_equal(TD_OK, read_text(&c, (char *)text.p, &why));
+        td_config_listen(&c, TD_SERVE_MQTT, &cases[i].mqtt);
+        assert_int_equal(TD_OK, td_config_check(&c, &why));
+        list_text(&c, &text);
+        assert_string_equal(cases[i].want, (char *)text.p);
+        td_buf_fini(&text);
         td_buf_fini(&why);
         td_config_fini(&c);
     }
@@ -201,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_file_goes_over_the_defaults),
         cmocka_unit_test(what_is_wrong_is_refused_with_place_rule_and_remedy),
         cmocka_unit_test(a_listener_on_a_network_must_be_wanted_in_so_many_words),
+        cmocka_unit_test(tables_the_short_way_and_the_command_line_become_one_list),
         cmocka_unit_test(the_documentation_is_what_the_table_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,89 @@
+/* app: the listeners. What [mqtt] and [http] listen and the command line say, and the [[listener]]
+ * tables, become one list; and what can be reached from a network must be wanted. */
+#include "app/config.h"
+
+static bool is_loopback(const char *address)
+{
+    td_slice a = td_slice_of(address);
+    return td_slice_starts(a, TD_STR("127.")) || td_slice_starts(a, TD_STR("[::1]:")) ||
+           td_slice_starts(a, TD_STR("localhost:")) || td_slice_starts(a, TD_STR("unix:"));
+}
+
+/* `name`: how its address is set; `section`: where the words belong. */
+static enum td_err add(struct td_config *c, const struct td_config_listener *l, const char *name,
+                       const char *section, struct td_buf *why)
+{
+    if (!is_loopback(l->is.address) && !(l->word.insecure && l->word.plaintext)) {
+        (void)td_buf_printf(
+            why,
+            "%s %s = \"%s\": this address can be reached from a network, and there everybody "
+            "may do everything (no authentication) and read everything (no TLS); listen on "
+            "127.0.0.1, or say that you want that with insecure = true and plaintext = true in "
+            "section %s of the configuration file",
+            section, name, l->is.address, section);
+        return TD_EDENIED;
+    }
+    if (c->serve.listeners.count == TD_CONFIG_LISTENERS_MAX) {
+        (void)td_buf_printf(why, "there may be %d listeners; leave some out",
+                            TD_CONFIG_LISTENERS_MAX);
+        return TD_EFULL;
+    }
+    c->all[c->serve.listeners.count++] = l->is;
+    return TD_OK;
+}
+
+/* Those of the short way. */
+static enum td_err add_short(struct td_config *c, enum td_serve_kind kind, const char *section,
+                             struct td_buf *why)
+{
+    enum td_err err = TD_OK;
+    for (size_t i = 0; i < c->listen[kind].count && err == TD_OK; i++) {
+        struct td_config_listener l = {.is = {.address = c->listen[kind].at[i], .kind = kind},
+                                       .word = c->word[kind]};
+        err = add(c, &l, "listen", section, why);
+    }
+    return err;
+}
+
+enum td_err td_config_check(struct td_config *c, struct td_buf *why)
+{
+    c->serve.listeners = (struct td_serve_listeners){c->all, 0};
+    enum td_err err = add_short(c, TD_SERVE_MQTT, "[mqtt]", why);
+    if (err == TD_OK) {
+        err = add_short(c, TD_SERVE_HTTP, "[http]", why);
+    }
+    for (size_t i = 0; i < c->listener_count && err == TD_OK; i++) {
+        err = add(c, &c->listeners[i], "address", "[[listener]]", why);
+    }
+    return err;
+}
+
+void td_config_listen(struct td_config *config, enum td_serve_kind kind,
+                      const struct td_config_list *addresses)
+{
+    bool off = addresses->count == 1 && td_slice_eq(td_slice_of(addresses->at[0]), TD_STR("off"));
+    if (addresses->count > 0) {
+        config->listen[kind] = off ? (struct td_config_list){NULL, 0} : *addresses;
+    }
+}
+
+void td_config_listen_document(struct td_buf *out)
+{
+    (void)td_buf_printf(
+        out,
+        "\n## Listeners\n\n"
+        "`listen` in `[mqtt]` and `[http]`, and `--mqtt` and `--http` of the command line (which "
+        "go "
+        "over it and may be\nrepeated), are the short way. A listener with more to say is a table "
+        "of its own:\n\n"
+        "```toml\n[[listener]]\naddress = \"unix:/run/tandem/mqtt.sock\"\nmode = \"0660\"\n```\n\n"
+        "An address is an IP address and a port (0: a free one, the ready line tells which), or a "
+        "unix socket's path. A unix\nsocket that a dead process left behind is replaced; any other "
+        "file there is left alone, and nothing starts.\n\n"
+        "## Listening on a network\n\n"
+        "Authentication and TLS are not built yet. Until they are, a listener on an address that "
+        "can be reached\nfrom a network is refused unless its section says both `insecure = true` "
+        "and `plaintext = true`:\n\n"
+        "```toml\n[mqtt]\nlisten = \"192.168.1.10:1883\"\ninsecure = true\nplaintext = "
+        "true\n```\n");
+}

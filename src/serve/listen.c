@@ -1,0 +1,112 @@
+/* serve/listen: a listener's life. */
+#include "serve/listen.h"
+
+#include <stdlib.h>
+
+static const char *const kinds[] = {[TD_SERVE_MQTT] = "mqtt", [TD_SERVE_HTTP] = "http"};
+static const char *const ports[] = {[TD_SERVE_MQTT] = "1883", [TD_SERVE_HTTP] = "8080"};
+
+static enum td_err explain(const struct td_serve_listener *asked, enum td_err err,
+                           struct td_buf *why)
+{
+    const char *kind = kinds[asked->kind];
+    if (err == TD_EEXIST) {
+        (void)td_buf_printf(why,
+                            "%s: %s is in use by another program; stop it or give another "
+                            "address with --%s ADDRESS",
+                            kind, asked->address, kind);
+    } else {
+        (void)td_buf_printf(why,
+                            "%s: cannot listen on '%s': %s; give an address of this machine and a "
+                            "free port, such as 127.0.0.1:%s, [::1]:%s or unix:/path",
+                            kind, asked->address, td_err_text(err), ports[asked->kind],
+                            ports[asked->kind]);
+    }
+    return err;
+}
+
+static enum td_err open_one(const struct td_listener_plan *plan,
+                            const struct td_serve_listener *asked, struct td_listener **out,
+                            struct td_buf *why)
+{
+    struct td_listener *l = td_alloc(sizeof *l);
+    struct td_sys_listen ask = {
+        .address = td_slice_of(asked->address), .owner = l, .mode = asked->mode};
+    enum td_err err = plan->sys->listen(plan->sys, &ask, &l->stream);
+    if (err != TD_OK) {
+        free(l);
+        return explain(asked, err, why);
+    }
+    l->owner.ready = plan->ready;
+    l->is = *asked;
+    l->is.address = td_strdup(td_slice_of(asked->address));
+    l->of = plan->of;
+    l->users = 1;
+    *out = l;
+    return TD_OK;
+}
+
+enum td_err td_listeners_open(const struct td_listener_plan *plan,
+                              const struct td_serve_listeners *asked, struct td_listener **first,
+                              struct td_buf *why)
+{
+    struct td_listener **end = first;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    for (size_t i = 0; i < asked->count; i++) {
+        if (asked->at[i].kind == plan->kind) {
+            enum td_err err = open_one(plan, &asked->at[i], end, why);
+            if (err != TD_OK) {
+                return err;
+            }
+            end = &(*end)->next;
+        }
+    }
+    return TD_OK;
+}
+
+struct td_listener *td_listener_ref(struct td_listener *l)
+{
+    l->users++;
+    return l;
+}
+
+void td_listener_unref(struct td_listener *l)
+{
+    if (--l->users == 0) {
+        free((void *)(uintptr_t)l->is.address); /* it was const to all others */
+        free(l);
+    }
+}
+
+void td_listeners_close(struct td_sys *sys, struct td_listener **first)
+{
+    for (struct td_listener *l = *first; l != NULL; l = l->next) {
+        sys->close(sys, l->stream);
+        l->stream = -1;
+    }
+    td_listeners_free(first);
+}
+
+void td_listeners_free(struct td_listener **first)
+{
+    while (*first != NULL) {
+        struct td_listener *l = *first;
+        *first = l->next;
+        td_listener_unref(l);
+    }
+}
+
+bool td_listeners_address(struct td_sys *sys, const struct td_listener *first, size_t i,
+                          char out[64])
+{
+    for (; first != NULL && i > 0; i--) {
+        first = first->next;
+    }
+    out[0] = '\0';
+    if (first != NULL) {
+        sys->address(sys, first->stream, false, out);
+    }
+    return first != NULL;
+}
