@@ -100,6 +100,7 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
             td_subs_add(&node->subs, s);
         }
         hub->stats.subscriptions++;
+        hub->stats.shared += s->group != NULL;
         hub->stats.nodes = hub->tree.count;
     }
     s->options = *options;
@@ -126,6 +127,7 @@ static void subscription_free(struct td_hub *hub, struct td_subscription *s)
 {
     td_matcher_changed(&hub->matcher, inner_of(s->filter));
     if (s->group != NULL) {
+        hub->stats.shared--;
         group_leave(s->group, s);
     } else {
         td_subs_remove(&s->node->subs, s);

@@ -108,7 +108,7 @@ struct td_hub_stats {
     uint64_t published, delivered, unmatched; /* messages in, deliveries out */
     uint64_t shared_stuck;                    /* no member of a group could take it */
     uint64_t retained, retained_bytes, retained_refused;
-    uint64_t subscriptions, nodes;
+    uint64_t subscriptions, shared, nodes; /* shared: of the subscriptions, those in groups */
     uint64_t cache_hits, cache_misses, nodes_visited;
 };
 

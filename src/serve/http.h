@@ -5,13 +5,22 @@
  *   http/route.c    which row of api.def a request is, who may ask; http/api.c the rows themselves;
  *                   http/history.c questions to the store, http/messages.c publishing
  *   http/live.c     WebSocket feeds: what a page watches; http/feed.c what it gets, every 100 ms
- *   http/metrics.c  counters, rows of metrics.def, as JSON and as Prometheus text
+ *   http/metrics.c  the counters as JSON and as Prometheus text
  *
  * Driven by serve/ over any td_sys; the time comes in. */
 #ifndef TD_SERVE_HTTP_H
 #define TD_SERVE_HTTP_H
 
 #include "serve/serve.h"
+
+struct td_httpd_stats {
+    uint64_t connections, live;          /* now */
+    uint64_t connections_total, refused; /* refused: over connections_max */
+    uint64_t requests, answers_bad;      /* answers_bad: 4xx and 5xx */
+    uint64_t timeouts, unsent_bytes;     /* unsent_bytes: now */
+    uint64_t live_frames, live_values;   /* written to feeds */
+    uint64_t live_skipped, live_events_dropped, live_series_refused;
+};
 
 /* Opens those of `listeners` that are for HTTP. On failure `why` says in words for people what
  * stood in the way. `parts` and the names in `config` are borrowed for life; other parts may come
@@ -28,5 +37,6 @@ void td_httpd_shutdown(struct td_httpd *httpd);
 void td_httpd_free(struct td_httpd *httpd);
 /* Where its i-th listener listens, as text with NUL; false: there are no more. */
 bool td_httpd_address(const struct td_httpd *httpd, size_t i, char out[64]);
+const struct td_httpd_stats *td_httpd_stats(const struct td_httpd *httpd);
 
 #endif

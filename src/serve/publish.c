@@ -1,7 +1,9 @@
 /* serve: the one way of a message.
  *
  *   retain -> match -> deliver (sessions queue, rules decide, the recorder appends a row)
- *          -> what must not be lost goes into one batch of the store -> the LSN to wait for */
+ *          -> what must not be lost goes into one batch of the store -> the LSN to wait for
+ *
+ * What stands under $SYS/ is true of this process only: it is retained, but not stored. */
 #include "serve/decide.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
@@ -10,7 +12,7 @@
 
 uint64_t td_publish(struct td_parts *parts, struct td_message *m)
 {
-    if (td_hub_publish(parts->hub, m)) {
+    if (td_hub_publish(parts->hub, m) && !td_slice_starts(m->topic, TD_STR("$SYS/"))) {
         td_mqttd_retain_put(parts->mqttd, m);
     }
     bool routed = td_mqttd_route(parts->mqttd, m);

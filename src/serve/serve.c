@@ -8,6 +8,7 @@
 #include "serve/http.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
+#include "serve/status.h"
 #include "store/store.h"
 
 struct td_serve {
@@ -38,6 +39,7 @@ void td_serve_config_default(struct td_serve_config *config)
                  .body_bytes_max = UINT32_C(1) << 20,
                  .write_bytes_max = UINT32_C(4) << 20},
         .series_max = 100000,
+        .status_s = 10,
         .version = "0",
     };
 }
@@ -96,6 +98,7 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
         err = td_httpd_new(p, &config->listeners, &s->http, &p->httpd, why);
     }
     if (err == TD_OK) {
+        p->status = td_status_new(p, config->status_s);
         td_decide_start(p->decide, p->sys->mono(p->sys));
     }
     return err;
@@ -105,6 +108,9 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
 static void demolish(struct td_serve *s)
 {
     struct td_parts *p = &s->parts;
+    if (p->status != NULL) {
+        td_status_free(p->status);
+    }
     if (p->httpd != NULL) {
         td_httpd_free(p->httpd);
     }
@@ -170,6 +176,7 @@ void td_serve_turn(struct td_serve *s, td_mono now)
 {
     clock_set(&s->parts, now);
     td_hub_expire(s->parts.hub, now);
+    td_status_turn(s->parts.status, now);
     td_decide_turn(s->parts.decide, now);
     td_mqttd_turn(s->parts.mqttd, now);
     if (s->parts.httpd != NULL) {
@@ -182,6 +189,7 @@ td_mono td_serve_deadline(const struct td_serve *s)
 {
     td_mono at = td_mono_min(td_mqttd_deadline(s->parts.mqttd), td_store_deadline(s->parts.store));
     at = td_mono_min(at, td_decide_deadline(s->parts.decide));
+    at = td_mono_min(at, td_status_deadline(s->parts.status));
     if (s->parts.httpd != NULL) {
         at = td_mono_min(at, td_httpd_deadline(s->parts.httpd));
     }

@@ -86,6 +86,7 @@ struct td_serve_config {
     struct td_serve_http_config http;
     struct td_serve_store_config store;
     uint32_t series_max; /* current values at hand; what comes beyond is stored all the same */
+    uint32_t status_s;   /* how often $SYS is told; 0: never */
     const char *version;
 };
 
@@ -121,6 +122,7 @@ struct td_store;
 struct td_record; /* serve/record.h: messages -> points, current values */
 struct td_decide; /* serve/decide.h: rules */
 struct td_httpd;  /* serve/http.h: page, API, live feed, metrics */
+struct td_status; /* serve/status.h: $SYS */
 
 struct td_parts {
     struct td_sys *sys;
@@ -129,7 +131,8 @@ struct td_parts {
     struct td_record *record;
     struct td_decide *decide;
     struct td_mqttd *mqttd;
-    struct td_httpd *httpd;
+    struct td_httpd *httpd;   /* NULL: none */
+    struct td_status *status; /* NULL: none */
     const char *version;
     td_mono started;
     td_mono now;  /* of the event or turn under way, */

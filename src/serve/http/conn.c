@@ -415,6 +415,11 @@ enum td_err td_httpd_new(struct td_parts *parts, const struct td_serve_listeners
     return TD_OK;
 }
 
+const struct td_httpd_stats *td_httpd_stats(const struct td_httpd *d)
+{
+    return &d->stats;
+}
+
 bool td_httpd_address(const struct td_httpd *d, size_t i, char out[64])
 {
     return td_listeners_address(d->parts->sys, d->listeners, i, out);

@@ -52,15 +52,6 @@ struct td_httpd_conn {
     struct td_live *live;
 };
 
-struct td_httpd_stats {
-    uint64_t connections, live;          /* now */
-    uint64_t connections_total, refused; /* refused: over connections_max */
-    uint64_t requests, answers_bad;      /* answers_bad: 4xx and 5xx */
-    uint64_t timeouts, unsent_bytes;     /* unsent_bytes: now */
-    uint64_t live_frames, live_values;   /* written to feeds */
-    uint64_t live_skipped, live_events_dropped, live_series_refused;
-};
-
 struct td_httpd {
     struct td_parts *parts;
     struct td_serve_http_config config;

@@ -18,17 +18,20 @@ struct td_mqttd;
 
 struct td_mqttd_stats {
     uint64_t connections, connections_total, connections_refused, sessions;
+    uint64_t clients, clients_max, connects; /* sessions with a client; CONNECTs accepted */
+    uint64_t sessions_expired;
     uint64_t bytes_in, bytes_out, packets_in, packets_out;
-    uint64_t publish_in, publish_out; /* PUBLISH packets */
-    uint64_t acks_waiting;            /* answers that wait for a commit, now */
-    uint64_t queued, queued_bytes;    /* messages in sessions' queues, now */
-    uint64_t dropped_queue_full;      /* the oldest of a full queue */
-    uint64_t dropped_slow;            /* QoS 0 to a client that does not read */
-    uint64_t dropped_offline;         /* QoS 0 to an absent client */
-    uint64_t dropped_too_large;       /* over the client's maximum packet size */
-    uint64_t dropped_expired;         /* message expiry */
-    uint64_t dropped_refused;         /* the client's PUBACK or PUBREC said no */
-    uint64_t dropped_session_end;     /* still queued when its session ended */
+    uint64_t publish_in, publish_out;             /* PUBLISH packets */
+    uint64_t publish_bytes_in, publish_bytes_out; /* their payloads */
+    uint64_t acks_waiting;                        /* answers that wait for a commit, now */
+    uint64_t queued, queued_bytes;                /* messages in sessions' queues, now */
+    uint64_t dropped_queue_full;                  /* the oldest of a full queue */
+    uint64_t dropped_slow;                        /* QoS 0 to a client that does not read */
+    uint64_t dropped_offline;                     /* QoS 0 to an absent client */
+    uint64_t dropped_too_large;                   /* over the client's maximum packet size */
+    uint64_t dropped_expired;                     /* message expiry */
+    uint64_t dropped_refused;                     /* the client's PUBACK or PUBREC said no */
+    uint64_t dropped_session_end;                 /* still queued when its session ended */
     uint64_t redelivered, takeovers, wills;
     uint64_t protocol_errors, keepalive_timeouts;
 };

@@ -167,10 +167,21 @@ static uint8_t connect_refusal(const struct conn *c, const struct td_mqtt_packet
     if (p->connect.has_will && !td_topic_valid(p->connect.will_topic)) {
         return TD_MQTT_REASON_TOPIC_NAME_INVALID;
     }
+    if (p->connect.has_will && td_slice_starts(p->connect.will_topic, TD_STR("$SYS/"))) {
+        return TD_MQTT_REASON_NOT_AUTHORIZED; /* what stands there is the hub's word */
+    }
     if (td_store_failed(c->d->parts->store)) {
         return TD_MQTT_REASON_SERVER_UNAVAILABLE;
     }
     return TD_MQTT_REASON_SUCCESS;
+}
+
+static void client_counted(struct td_mqttd *d)
+{
+    struct td_mqttd_stats *stats = &d->stats;
+    stats->connects++;
+    stats->clients++;
+    stats->clients_max = stats->clients > stats->clients_max ? stats->clients : stats->clients_max;
 }
 
 static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
@@ -198,6 +209,7 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     will_set(s, p);
     s->conn = c;
     c->session = s;
+    client_counted(d);
     s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
     uint64_t lsn = 0;
@@ -253,6 +265,7 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     struct td_mqttd *d = c->d;
     struct session *s = c->session;
     d->stats.publish_in++;
+    d->stats.publish_bytes_in += p->payload.n;
     uint8_t refusal = publish_refusal(p);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         publish_refuse(c, p, refusal);

@@ -199,6 +199,7 @@ static enum sent publish_write(struct conn *c, const struct td_mqtt_publish *p, 
     }
     conn_wrote(c, td_mqtt_publish_put(td_mqttd_conn_room(c, n), p));
     c->d->stats.publish_out++;
+    c->d->stats.publish_bytes_out += p->payload.n;
     c->d->stats.packets_out++;
     return SENT;
 }
@@ -600,6 +601,7 @@ static void sending_forget(struct session *s)
 void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
 {
     s->conn = NULL;
+    s->d->stats.clients--;
     sending_forget(s);
     if (will && s->will.m != NULL && s->will.delay_s > 0 && s->expiry_s > 0) {
         uint32_t delay_s = s->will.delay_s < s->expiry_s ? s->will.delay_s : s->expiry_s;
@@ -690,6 +692,7 @@ void td_mqttd_sessions_expire(struct td_mqttd *d, td_mono now)
     for (struct td_timer *t; (t = td_heap_first(&d->session_timers)) != NULL && t->at <= now;) {
         struct session *s = TD_CONTAINER(t, struct session, timer);
         if (s->ends_at <= now) {
+            d->stats.sessions_expired++;
             td_mqttd_session_end(s);
         } else {
             td_mqttd_session_will_send(s, now);
