@@ -77,7 +77,7 @@ static enum td_err zeros_write(struct td_sys *sys, int file, uint64_t size)
     return err;
 }
 
-static enum td_err file_prepare(struct td_log *log, uint32_t slot, bool *made)
+static enum td_err file_prepare(struct td_log *log, uint32_t slot)
 {
     struct td_sys *sys = log->sys;
     char path[TD_LOG_PATH_MAX];
@@ -91,7 +91,6 @@ static enum td_err file_prepare(struct td_log *log, uint32_t slot, bool *made)
     if (err != TD_OK || size == log->segment_bytes) {
         return err;
     }
-    *made = true;
     if (size > log->segment_bytes) {
         err = sys->truncate(sys, log->files[slot], log->segment_bytes);
     }
@@ -99,14 +98,14 @@ static enum td_err file_prepare(struct td_log *log, uint32_t slot, bool *made)
     return err == TD_OK ? sys->datasync(sys, log->files[slot]) : err;
 }
 
+/* The names are synced even if all were there: an earlier start may have made them and died. */
 enum td_err td_log_prepare(struct td_log *log)
 {
-    bool made = false;
     enum td_err err = TD_OK;
     for (uint32_t i = 0; i < log->count && err == TD_OK; i++) {
-        err = file_prepare(log, i, &made);
+        err = file_prepare(log, i);
     }
-    return err == TD_OK && made ? log->sys->dirsync(log->sys, log->dir) : err;
+    return err == TD_OK ? log->sys->dirsync(log->sys, log->dir) : err;
 }
 
 /* ---- segments ---- */

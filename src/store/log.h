@@ -73,7 +73,7 @@ void td_log_init(struct td_log *log, struct td_sys *sys, const char *dir, uint32
 void td_log_fini(struct td_log *log, bool crashed);
 /* The path of a segment's file, NUL-terminated, into out. */
 void td_log_path(const struct td_log *log, uint32_t slot, char *out, size_t size);
-/* Makes files that are missing or have another size: zeros, synced, named in the directory. */
+/* Makes files that are missing or have another size: zeros, synced; then syncs all names. */
 enum td_err td_log_prepare(struct td_log *log);
 /* While starting: a segment found on the disk, in order of numbers. */
 void td_log_found(struct td_log *log, uint64_t number, const struct td_log_segment *segment);

@@ -71,14 +71,27 @@ void rig_end(struct rig *r)
     free(r->cells);
 }
 
-void rig_crash(struct rig *r, enum sim_cut how)
+static void rig_die(struct rig *r, bool killed)
 {
-    sim_machine_crash(r->m, false);
+    sim_machine_crash(r->m, killed);
     if (r->store != NULL) {
         td_store_abandon(r->store);
         r->store = NULL;
     }
+}
+
+void rig_crash(struct rig *r, enum sim_cut how)
+{
+    rig_die(r, false);
     sim_disk_cut(r->d, how);
+    sim_machine_free(r->m);
+    rig_boot(r);
+}
+
+void rig_kill(struct rig *r)
+{
+    rig_die(r, true);
+    sim_disk_killed(r->d);
     sim_machine_free(r->m);
     rig_boot(r);
 }

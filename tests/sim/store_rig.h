@@ -29,6 +29,8 @@ void rig_end(struct rig *r);
 enum td_err rig_open(struct rig *r);
 /* The power fails and comes back; the machine runs again, without a store. */
 void rig_crash(struct rig *r, enum sim_cut how);
+/* The process dies, the system does not; the machine runs again, without a store. */
+void rig_kill(struct rig *r);
 /* The clean end; the machine runs again, without a store. */
 void rig_close(struct rig *r);
 /* Until it is durable, or the store has failed. */

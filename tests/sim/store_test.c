@@ -258,6 +258,36 @@ static void a_failed_sync_is_never_followed_by_an_acknowledgement(void **state)
     rig_end(&r);
 }
 
+static void on_setting(void *ctx, td_slice key, td_slice value)
+{
+    (void)key;
+    *(bool *)ctx = td_slice_eq(value, TD_STR("1"));
+}
+
+/* Names that the dead process made but did not sync are the next one's to sync: to it they look
+ * like all others. */
+static void a_first_start_that_died_at_any_call_is_made_good_by_the_next(void **state)
+{
+    (void)state;
+    struct rig r;
+    for (uint64_t at = 1, steps = 1; at <= steps; at++) {
+        bool there = false;
+        rig_begin(&r, 5);
+        sim_disk_stop_at(r.d, at);
+        steps = rig_open(&r) == TD_OK ? sim_disk_steps(r.d) : at + 1;
+        rig_kill(&r);
+        assert_int_equal(TD_OK, rig_open(&r));
+        rig_wait(&r, rig_put(&r, "a", "1"));
+        rig_crash(&r, SIM_CUT_LOST);
+        assert_int_equal(TD_OK, rig_open(&r));
+        assert_int_equal(TD_OK, td_store_state_each(r.store, TD_STATE_SETTING, on_setting, &there));
+        if (!there) {
+            fail_msg("it died at its call %u", (unsigned)at);
+        }
+        rig_end(&r);
+    }
+}
+
 static void points_are_found_in_heads_and_in_chunks(void **state)
 {
     (void)state;
@@ -593,6 +623,7 @@ int main(void)
         cmocka_unit_test(a_second_process_is_told_who_has_the_directory),
         cmocka_unit_test(an_absent_directory_is_named_when_it_must_exist),
         cmocka_unit_test(a_failed_sync_is_never_followed_by_an_acknowledgement),
+        cmocka_unit_test(a_first_start_that_died_at_any_call_is_made_good_by_the_next),
         cmocka_unit_test(points_are_found_in_heads_and_in_chunks),
         cmocka_unit_test(sql_knows_streams_buckets_and_times),
         cmocka_unit_test(sql_that_is_wrong_or_writes_is_refused_with_a_reason),
