@@ -319,7 +319,8 @@ static struct verdict judge(const struct sim_book *b, uint32_t who, const struct
         v.not_local += !w->options.no_local;
         v.as_published |= w->options.retain_as_published;
         v.qos_most = qos > v.qos_most ? qos : v.qos_most;
-        if (w->from <= m->from && w->until_sure == TD_NEVER && qos > v.qos_least) {
+        bool own = w->options.no_local && m->by == who;
+        if (w->from <= m->from && w->until_sure == TD_NEVER && !own && qos > v.qos_least) {
             v.qos_least = qos;
         }
     }
@@ -359,8 +360,10 @@ static void got_live(struct sim_book *b, uint32_t who, uint32_t number, struct s
                  v->qos_least);
     }
     /* Only what was surely to be delivered, with this QoS, when it was first sent: the rest may be
-     * lost at first and come when its sender, not having been acknowledged, sends it again. */
-    bool sure = v->qos_least == p->qos && (p->qos > 0 || m->qos == 0) && v->shared == 0;
+     * lost or expire at first and come when its sender, not having been acknowledged, sends it
+     * again. */
+    bool sure =
+        v->qos_least == p->qos && (p->qos > 0 || m->qos == 0) && v->shared == 0 && !m->expires;
     if (m->got[who] == 0 && sure && !m->will && !b->doubts.queues_full) {
         check_order(b, who, m, number, p->qos);
     }
