@@ -4,8 +4,8 @@
  *   td_map    byte keys to pointers                td_heap   deadlines, least first
  *   td_rng    seeded random numbers                td_log    one line an event, to stderr
  *
- * Further toolbox headers of their own: base/json.h, base/toml.h. Nothing here is thread-safe:
- * one owner each. */
+ * Further toolbox headers of their own: base/json.h, base/toml.h. Nothing here is thread-safe: one
+ * owner each. What goes from one thread to another goes by base/ring.h. */
 #ifndef TD_BASE_H
 #define TD_BASE_H
 

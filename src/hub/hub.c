@@ -13,6 +13,8 @@ struct td_hub {
     struct td_tree tree;
     struct td_matcher matcher;
     struct td_heap expiries;
+    void (*interest)(void *ctx, td_slice filter, bool on); /* NULL: there are no other loops */
+    void *interest_ctx;
 };
 
 struct td_hub *td_hub_new(const struct td_hub_limits *limits, uint64_t seed)
@@ -28,6 +30,50 @@ struct td_hub *td_hub_new(const struct td_hub_limits *limits, uint64_t seed)
 const struct td_hub_stats *td_hub_stats(const struct td_hub *hub)
 {
     return &hub->stats;
+}
+
+/* ---- interest ---- */
+
+void td_hub_watch(struct td_hub *hub, bool groups_elsewhere,
+                  void (*fn)(void *ctx, td_slice filter, bool on), void *ctx)
+{
+    hub->matcher.no_groups = groups_elsewhere;
+    hub->interest = fn;
+    hub->interest_ctx = ctx;
+}
+
+void td_hub_interest_set(struct td_hub *hub, td_slice filter, unsigned loop, bool on)
+{
+    uint32_t bit = UINT32_C(1) << loop;
+    struct td_node *n =
+        on ? td_tree_make_anyway(&hub->tree, filter) : td_tree_find(&hub->tree, filter);
+    if (n == NULL) {
+        return; /* nothing to clear */
+    }
+    n->loops = on ? n->loops | bit : n->loops & ~bit;
+    td_matcher_changed(&hub->matcher, filter);
+    td_tree_prune(&hub->tree, n);
+    hub->stats.nodes = hub->tree.count;
+}
+
+/* Whether this loop has interest in the node's filter. One subscriber at most is near: the search
+ * is short. */
+static bool heard(const struct td_hub *hub, const struct td_node *n)
+{
+    for (uint32_t i = 0; i < n->subs.count; i++) {
+        if (!td_subs_at(&n->subs, i)->who->near) {
+            return true;
+        }
+    }
+    return n->groups != NULL && !hub->matcher.no_groups;
+}
+
+/* Behind a change of the node's subscriptions. */
+static void tell(const struct td_hub *hub, const struct td_node *n, td_slice filter, bool before)
+{
+    if (hub->interest != NULL && heard(hub, n) != before) {
+        hub->interest(hub->interest_ctx, filter, !before);
+    }
 }
 
 /* ---- subscriptions ---- */
@@ -91,6 +137,7 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
         if (node == NULL) {
             return TD_EFULL;
         }
+        bool before = heard(hub, node);
         s = subscription_new(who, filter);
         s->node = node;
         if (td_filter_shared(filter, &group, &inner)) {
@@ -99,6 +146,7 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
         } else {
             td_subs_add(&node->subs, s);
         }
+        tell(hub, node, inner_of(filter), before);
         hub->stats.subscriptions++;
         hub->stats.shared += s->group != NULL;
         hub->stats.nodes = hub->tree.count;
@@ -125,6 +173,7 @@ static void group_leave(struct td_group *g, const struct td_subscription *s)
 
 static void subscription_free(struct td_hub *hub, struct td_subscription *s)
 {
+    bool before = heard(hub, s->node);
     td_matcher_changed(&hub->matcher, inner_of(s->filter));
     if (s->group != NULL) {
         hub->stats.shared--;
@@ -132,6 +181,7 @@ static void subscription_free(struct td_hub *hub, struct td_subscription *s)
     } else {
         td_subs_remove(&s->node->subs, s);
     }
+    tell(hub, s->node, inner_of(s->filter), before);
     td_tree_prune(&hub->tree, s->node);
     s->who->subscription_count--;
     hub->stats.subscriptions--;
@@ -371,19 +421,24 @@ td_mono td_hub_deadline(const struct td_hub *hub)
 
 /* ---- death ---- */
 
-static struct td_node *any_retained(struct td_node *n)
+/* A leaf: without subscriptions it has a retained message or another loop's interest. */
+static struct td_node *any_leaf(const struct td_tree *t)
 {
-    while (n != NULL && n->retained == NULL) {
-        n = n->first_child; /* without subscriptions every leaf has one */
+    struct td_node *n = t->root;
+    while (n->first_child != NULL) {
+        n = n->first_child;
     }
-    return n;
+    return n == t->root ? NULL : n;
 }
 
 void td_hub_free(struct td_hub *hub)
 {
     td_assert(hub->stats.subscriptions == 0);
-    for (struct td_node *n; (n = any_retained(hub->tree.root)) != NULL;) {
-        retained_drop(hub, n);
+    for (struct td_node *n; (n = any_leaf(&hub->tree)) != NULL;) {
+        n->loops = 0;
+        if (n->retained != NULL) {
+            retained_drop(hub, n);
+        }
         td_tree_prune(&hub->tree, n);
     }
     td_heap_fini(&hub->expiries);

@@ -72,6 +72,7 @@ struct td_subscriber {
     const struct td_subscriber_type *type;
     uint64_t id;                   /* unique, not 0 */
     bool durable;                  /* what it is owed survives a crash */
+    bool near;                     /* hears what is published here; no interest of this loop */
     struct td_subscription *first; /* its subscriptions; td_hub_subscribe keeps the list */
     uint32_t subscription_count;
     uint32_t merge_at; /* the matcher's own */
@@ -132,7 +133,8 @@ struct td_match {
     uint32_t count;
     struct td_group **groups; /* shared groups: one member of each hears it */
     uint32_t group_count;
-    bool durable; /* somebody among them must not lose it */
+    uint32_t loops; /* bit n: loop n has interest in it */
+    bool durable;   /* somebody among them must not lose it */
 };
 
 /* Matches a valid topic name. Stands until the next call of match, subscribe or unsubscribe. */
@@ -145,6 +147,25 @@ void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_
 /* Retains it if it asks for that (a refusal is counted), matches, delivers. True: the retained
  * message of its topic is another one now, or gone. */
 bool td_hub_publish(struct td_hub *hub, struct td_message *m);
+
+/* ---- other loops ----
+ *
+ * N loops with a hub each, numbered from 0, are one topic space when each tells the others what its
+ * subscribers want to hear. A hub holds that as one bit a loop on the nodes of its tree. */
+
+enum { TD_HUB_LOOPS_MAX = 32 };
+
+/* From now on `fn` hears of each filter (without $share/) that gets its first subscriber here (on),
+ * and of each that loses its last; those that are `near` do not count. With groups_elsewhere the
+ * members of shared groups are listed here, but neither matched nor told of: another loop chooses.
+ * The filter lives during the call; fn must not subscribe. */
+void td_hub_watch(struct td_hub *hub, bool groups_elsewhere,
+                  void (*fn)(void *ctx, td_slice filter, bool on), void *ctx);
+/* Loop `loop` has interest in what a valid filter (without $share/) matches, or has no more. No
+ * limit holds here: the filter has passed that of its own loop. */
+void td_hub_interest_set(struct td_hub *hub, td_slice filter, unsigned loop, bool on);
+
+/* ---- retained messages ---- */
 
 /* Sets the retained message of m->topic; an empty payload removes it. TD_EFULL: over a limit, the
  * old one stays. */

@@ -129,7 +129,10 @@ static void collect(struct td_matcher *m, struct td_matched *out, const struct t
     for (uint32_t i = 0; i < n->subs.count; i++) {
         collect_sub(m, out, td_subs_at(&n->subs, i));
     }
-    collect_groups(out, n->groups);
+    if (!m->no_groups) {
+        collect_groups(out, n->groups);
+    }
+    out->match.loops |= n->loops;
 }
 
 static void walk(struct td_matcher *m, struct td_matched *out, const struct td_node *n, size_t at)
@@ -175,6 +178,7 @@ static void ids_settle(struct td_matched *out)
 static void match_fresh(struct td_matcher *m, struct td_matched *out, td_slice topic)
 {
     out->match.count = out->match.group_count = 0;
+    out->match.loops = 0;
     out->match.durable = false;
     out->id_count = 0;
     m->level_count = td_topic_split(topic, m->levels);

@@ -15,6 +15,7 @@ struct td_matcher {
     uint64_t generation_wild;            /* changes of filters that begin with a wildcard */
     struct td_matched *slots;            /* the memory: a topic has one place */
     struct td_matched *scratch;          /* for topics seen for the first time */
+    bool no_groups;                      /* members of groups are another loop's business */
     td_slice levels[TD_TOPIC_LEVELS_MAX];
     size_t level_count;
 };

@@ -138,7 +138,7 @@ static struct td_node *child_make(struct td_tree *t, struct td_node *parent, td_
     if (n != NULL) {
         return n;
     }
-    if (t->count == t->nodes_max) {
+    if (t->count >= t->nodes_max) {
         return NULL;
     }
     slots_grow(t);
@@ -176,6 +176,15 @@ struct td_node *td_tree_make(struct td_tree *t, td_slice path)
     return n;
 }
 
+struct td_node *td_tree_make_anyway(struct td_tree *t, td_slice path)
+{
+    size_t nodes_max = t->nodes_max;
+    t->nodes_max = SIZE_MAX;
+    struct td_node *n = td_tree_make(t, path);
+    t->nodes_max = nodes_max;
+    return n;
+}
+
 struct td_node *td_tree_find(const struct td_tree *t, td_slice path)
 {
     td_slice levels[TD_TOPIC_LEVELS_MAX];
@@ -189,7 +198,8 @@ struct td_node *td_tree_find(const struct td_tree *t, td_slice path)
 
 static bool idle(const struct td_node *n)
 {
-    return n->first_child == NULL && n->subs.count == 0 && n->groups == NULL && n->retained == NULL;
+    return n->first_child == NULL && n->subs.count == 0 && n->groups == NULL &&
+           n->retained == NULL && n->loops == 0;
 }
 
 static void unlink_node(struct td_tree *t, struct td_node *n)

@@ -45,8 +45,9 @@ struct td_node {
     struct td_subs subs;
     struct td_group *groups;
     struct td_retained *retained;
-    uint64_t key; /* hash of (parent, level) */
-    uint32_t id;  /* unique, what children hash instead of an address */
+    uint64_t key;   /* hash of (parent, level) */
+    uint32_t id;    /* unique, what children hash instead of an address */
+    uint32_t loops; /* bit n: loop n has interest in this filter */
     uint16_t level_n;
     uint8_t level[];
 };
@@ -66,6 +67,8 @@ struct td_node *td_tree_child(const struct td_tree *t, const struct td_node *par
                               td_slice level);
 /* The node of a topic or filter, made if absent; NULL: nodes_max is reached. */
 struct td_node *td_tree_make(struct td_tree *t, td_slice path);
+/* As make, whatever nodes_max says. */
+struct td_node *td_tree_make_anyway(struct td_tree *t, td_slice path);
 struct td_node *td_tree_find(const struct td_tree *t, td_slice path);
 /* Removes the node and its parents as far as nothing hangs on them. */
 void td_tree_prune(struct td_tree *t, struct td_node *node);

@@ -50,6 +50,7 @@ HEADERS_FREE = set("stdalign.h stdbool.h stddef.h stdint.h stdnoreturn.h limits.
 HEADERS_HOSTED = HEADERS_FREE | set("stdarg.h stdio.h stdlib.h math.h float.h errno.h assert.h".split())
 HEADERS = {
     "bits": HEADERS_FREE | {"nmmintrin.h", "immintrin.h", "emmintrin.h"},
+    "base": HEADERS_HOSTED | {"stdatomic.h"},
     "wire": HEADERS_FREE | {"math.h"},
     "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
     "linux": None,  # everything

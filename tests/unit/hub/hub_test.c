@@ -326,6 +326,97 @@ static void limits_hold_and_leave_things_as_they_were(void **state)
     td_hub_free(hub);
 }
 
+/* ---- other loops ---- */
+
+struct told {
+    unsigned on, off;
+    char last[64];
+};
+
+static void told_of(void *ctx, td_slice filter, bool on)
+{
+    struct told *t = ctx;
+    t->on += on;
+    t->off += !on;
+    assert_true(filter.n < sizeof t->last);
+    (void)snprintf(t->last, sizeof t->last, "%.*s", (int)filter.n, (const char *)filter.p);
+}
+
+static void unlisten(struct td_hub *hub, struct ear *e, const char *filter)
+{
+    assert_int_equal(TD_OK, td_hub_unsubscribe(hub, &e->who, td_slice_of(filter)));
+}
+
+static void others_hear_of_a_filters_first_and_last_subscriber(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct told t = {0};
+    struct ear a, b, near;
+    ear_init(&a, 1);
+    ear_init(&b, 2);
+    ear_init(&near, 3);
+    near.who.near = true;
+    td_hub_watch(hub, false, told_of, &t);
+    (void)listen_to(hub, &near, "x/+", 0, 0);
+    assert_int_equal(0, t.on);
+    (void)listen_to(hub, &a, "x/+", 0, 0);
+    (void)listen_to(hub, &a, "x/+", 1, 0);
+    (void)listen_to(hub, &b, "x/+", 0, 0);
+    (void)listen_to(hub, &b, "$share/g/x/+", 0, 0);
+    assert_int_equal(1, t.on);
+    assert_string_equal("x/+", t.last);
+    unlisten(hub, &a, "x/+");
+    unlisten(hub, &b, "x/+");
+    assert_int_equal(0, t.off);
+    td_hub_unsubscribe_all(hub, &b.who);
+    assert_int_equal(1, t.off);
+    td_hub_unsubscribe_all(hub, &near.who);
+    assert_int_equal(1, t.off);
+    td_hub_free(hub);
+}
+
+static void groups_that_are_elsewhere_are_listed_but_neither_matched_nor_told(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct told t = {0};
+    struct ear a;
+    ear_init(&a, 1);
+    td_hub_watch(hub, true, told_of, &t);
+    assert_int_equal(TD_OK, listen_to(hub, &a, "$share/g/x", 0, 0));
+    assert_int_equal(0, t.on);
+    assert_int_equal(0, td_hub_match(hub, TD_STR("x"))->group_count);
+    assert_int_equal(1, a.who.subscription_count);
+    unlisten(hub, &a, "$share/g/x");
+    assert_int_equal(0, t.off);
+    td_hub_free(hub);
+}
+
+static void a_match_names_the_loops_that_have_interest(void **state)
+{
+    (void)state;
+    const struct td_hub_limits small = {.nodes_max = 1, .subscriptions_max = 2};
+    struct td_hub *hub = td_hub_new(&small, 1);
+    assert_int_equal(0, td_hub_match(hub, TD_STR("a/b"))->loops);
+    td_hub_interest_set(hub, TD_STR("a/+"), 1, true); /* whatever the limits */
+    td_hub_interest_set(hub, TD_STR("#"), 31, true);
+    td_hub_interest_set(hub, TD_STR("a/b"), 1, true);
+    for (int i = 0; i < 3; i++) { /* the third comes from memory */
+        assert_int_equal(UINT32_C(1) << 31 | 2, td_hub_match(hub, TD_STR("a/b"))->loops);
+    }
+    assert_int_equal(0, td_hub_match(hub, TD_STR("$SYS/x"))->loops);
+    td_hub_interest_set(hub, TD_STR("a/b"), 1, false);
+    assert_int_equal(UINT32_C(1) << 31 | 2, td_hub_match(hub, TD_STR("a/b"))->loops);
+    td_hub_interest_set(hub, TD_STR("a/+"), 1, false);
+    td_hub_interest_set(hub, TD_STR("a/+"), 1, false);
+    assert_int_equal(UINT32_C(1) << 31, td_hub_match(hub, TD_STR("a/b"))->loops);
+    td_hub_interest_set(hub, TD_STR("#"), 31, false);
+    assert_int_equal(0, td_hub_stats(hub)->nodes);
+    td_hub_interest_set(hub, TD_STR("left/over"), 5, true); /* free takes it along */
+    td_hub_free(hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +428,9 @@ int main(void)
         cmocka_unit_test(no_local_withholds_only_the_senders_own),
         cmocka_unit_test(retained_messages_are_found_replaced_cleared_and_expire),
         cmocka_unit_test(limits_hold_and_leave_things_as_they_were),
+        cmocka_unit_test(others_hear_of_a_filters_first_and_last_subscriber),
+        cmocka_unit_test(groups_that_are_elsewhere_are_listed_but_neither_matched_nor_told),
+        cmocka_unit_test(a_match_names_the_loops_that_have_interest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
