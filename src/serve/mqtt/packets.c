@@ -214,10 +214,10 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     td_mqttd_session_timer_set(s);
     uint64_t lsn = 0;
     if (session_durable(s) || s->will.m != NULL || s->recorded) {
-        td_mqttd_keep_session(s, now);
-        lsn = td_store_batch_end(store_of(c), a.resumed ? TD_STORE_1S : TD_STORE_NOW);
+        td_mqttd_keep_session(s, now); /* a resumed one's old record may say that it ends soon */
+        lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
     }
-    connack(c, a.resumed ? 0 : lsn, &a);
+    connack(c, lsn, &a);
     c->m.keep_alive_s = a.keep_alive_s;
     td_mqttd_conn_timer_set(c);
     if (c->answers == NULL) {
