@@ -118,7 +118,7 @@ static void turn_until_ended(struct td_linux *l, struct td_serve *serve)
     } while (td_app_loop_wait(l, td_serve_deadline(serve)));
     td_app_demo_stop();
     while (!td_serve_stop(serve, sys->mono(sys))) {
-        td_linux_wait(l, TD_NEVER);
+        td_linux_wait(l, td_serve_deadline(serve));
         events(l, serve);
     }
 }

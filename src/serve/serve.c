@@ -187,7 +187,11 @@ void td_serve_turn(struct td_serve *s, td_mono now)
 
 td_mono td_serve_deadline(const struct td_serve *s)
 {
-    td_mono at = td_mono_min(td_mqttd_deadline(s->parts.mqttd), td_store_deadline(s->parts.store));
+    td_mono at = td_store_deadline(s->parts.store);
+    if (s->stopping) {
+        return at; /* the others get no turn any more */
+    }
+    at = td_mono_min(at, td_mqttd_deadline(s->parts.mqttd));
     at = td_mono_min(at, td_decide_deadline(s->parts.decide));
     at = td_mono_min(at, td_status_deadline(s->parts.status));
     if (s->parts.httpd != NULL) {

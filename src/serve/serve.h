@@ -100,7 +100,7 @@ enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *confi
 void td_serve_event(struct td_serve *serve, const struct td_sys_event *event, td_mono now);
 /* Ends a turn: what the events since the last turn brought about is written, commits begin. */
 void td_serve_turn(struct td_serve *serve, td_mono now);
-/* When td_serve_turn() wants to run again though nothing happens. */
+/* When td_serve_turn(), or td_serve_stop(), wants to run again though nothing happens. */
 td_mono td_serve_deadline(const struct td_serve *serve);
 /* Begins the end: tells the clients, closes their connections, commits what is staged. Call it
  * after each turn's events, instead of turn, until it gives true. */
