@@ -278,6 +278,7 @@ static void wake_fire(struct sim_event *e)
 {
     struct sim_machine *m = TD_CONTAINER(e, struct sim_machine, wake);
     m->in_turn = true;
+    m->world->turns++;
     sim_trace(m->world, "turn", m->number, 0, (td_slice){0});
     sim_net_dispatch(m);
     works_end(m);

@@ -37,9 +37,10 @@ struct sim_world {
     td_mono wall_offset; /* wall = now + this; jumps */
     struct td_heap heap;
     struct td_rng rng[SIM_RNGS];
-    uint64_t seed, trace, steps; /* trace: hash over all that was observable so far */
-    uint32_t machines;           /* made so far */
-    bool verbose;                /* print each trace line */
+    uint64_t seed, trace;  /* trace: hash over all that was observable so far */
+    uint64_t steps, turns; /* events so far; those of them that were a machine's turn */
+    uint32_t machines;     /* made so far */
+    bool verbose;          /* print each trace line */
     struct sim_net *net;
     bool failed;        /* a check has failed: stop, say so */
     char failure[1024]; /* the first one's words */
