@@ -73,6 +73,34 @@ const struct td_record_stats *td_record_stats(const struct td_record *record)
     return &stats;
 }
 
+size_t td_mqttd_clients(const struct td_mqttd *d, enum td_mqttd_sort by, td_mono now,
+                        struct td_mqttd_client *out, size_t max)
+{
+    (void)d, (void)by, (void)now, (void)max;
+    out[0] = (struct td_mqttd_client){.client_id = TD_STR("c"), .stream = -1, .dropped = 3};
+    return 1;
+}
+
+size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                             td_mono now, struct td_mqttd_client *out, size_t max)
+{
+    (void)principal, (void)client_id;
+    return td_mqttd_clients(d, TD_MQTTD_SORT_NONE, now, out, max);
+}
+
+size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                              td_mono now)
+{
+    (void)d, (void)principal, (void)now;
+    return td_slice_eq(client_id, TD_STR("c/1"));
+}
+
+const char *td_drop_name(enum td_drop why)
+{
+    (void)why;
+    return "slow";
+}
+
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
 {
     static const struct td_mqttd_stats stats;

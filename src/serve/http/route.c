@@ -99,13 +99,30 @@ static bool may_ask(struct td_httpd_conn *c)
 
 /* ---- which row ---- */
 
+/* A row's path may end in {name}: there stands any text without '/', see td_httpd_rest(). */
+static bool is_path(td_slice path, td_slice row)
+{
+    size_t fixed = td_slice_find(row, '{');
+    if (fixed == row.n) {
+        return td_slice_eq(path, row);
+    }
+    td_slice rest = td_slice_skip(path, fixed);
+    return td_slice_starts(path, td_slice_head(row, fixed)) && rest.n > 0 &&
+           td_slice_find(rest, '/') == rest.n;
+}
+
+td_slice td_httpd_rest(const struct td_httpd_conn *c)
+{
+    return td_slice_skip(c->head.path, td_slice_find(td_slice_of(c->route->path), '{'));
+}
+
 /* The methods that a path knows, as "GET, POST"; 0: the path is in no row. */
 static size_t methods_of(td_slice path, char out[64])
 {
     size_t n = 0;
     for (size_t i = 0; i < td_httpd_route_count; i++) {
         const struct td_httpd_route *r = &td_httpd_routes[i];
-        if (td_slice_eq(path, td_slice_of(r->path))) {
+        if (is_path(path, td_slice_of(r->path))) {
             size_t more = strlen(r->method);
             td_assert(n + more + 8 < 64);
             if (n > 0) {
@@ -124,8 +141,7 @@ static const struct td_httpd_route *row_of(td_slice method, td_slice path)
     td_slice wanted = td_slice_eq(method, TD_STR("HEAD")) ? TD_STR("GET") : method;
     for (size_t i = 0; i < td_httpd_route_count; i++) {
         const struct td_httpd_route *r = &td_httpd_routes[i];
-        if (td_slice_eq(wanted, td_slice_of(r->method)) &&
-            td_slice_eq(path, td_slice_of(r->path))) {
+        if (td_slice_eq(wanted, td_slice_of(r->method)) && is_path(path, td_slice_of(r->path))) {
             return r;
         }
     }

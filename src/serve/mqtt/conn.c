@@ -339,6 +339,15 @@ static void feed_kept(struct conn *c, td_mono now)
     keep_rest(c, in);
 }
 
+static void heard(struct conn *c, size_t got)
+{
+    c->heard += (uint32_t)got;
+    c->d->stats.bytes_in += got;
+    if (c->session != NULL) {
+        c->session->tally.bytes_in += got;
+    }
+}
+
 /* Reads once. A connection with the beginning of a packet reads behind it, so that the end of a
  * large packet is never copied twice; memory follows what came, not what was announced. */
 static enum td_err read_some(struct conn *c, td_mono now)
@@ -350,8 +359,7 @@ static enum td_err read_some(struct conn *c, td_mono now)
         err = sys_of(c)->read(sys_of(c), c->stream, d->read, READ_BYTES, &got);
         if (err == TD_OK) {
             td_slice in = {d->read, got};
-            c->heard += (uint32_t)got;
-            d->stats.bytes_in += got;
+            heard(c, got);
             feed(c, &in, now);
             keep_rest(c, in);
         }
@@ -361,9 +369,8 @@ static enum td_err read_some(struct conn *c, td_mono now)
     td_assert(td_buf_reserve(&c->in, more) == TD_OK);
     err = sys_of(c)->read(sys_of(c), c->stream, c->in.p + c->in.n, c->in.cap - c->in.n, &got);
     if (err == TD_OK) {
-        c->heard += (uint32_t)got;
+        heard(c, got);
         c->in.n += got;
-        d->stats.bytes_in += got;
         feed_kept(c, now);
     }
     return err;
@@ -518,6 +525,9 @@ static void flush(struct conn *c, td_mono now)
         }
         c->out_sent += sent;
         c->d->stats.bytes_out += sent;
+        if (c->session != NULL) {
+            c->session->tally.bytes_out += sent;
+        }
     }
     if (conn_unsent(c) == 0) {
         written(c);
