@@ -4,6 +4,7 @@
 
 #include "serve/listen.h"
 #include "serve/mqtt/mqttd.h"
+#include "serve/mqtt/ws.h"
 #include "store/store.h"
 #include "wire/mqtt/mqtt.h"
 #include "wire/mqtt/window.h"
@@ -50,6 +51,7 @@ struct conn {
     struct td_buf out; /* to be written from out_sent on */
     size_t out_sent;
     struct answers *answers; /* NULL: none waits */
+    struct td_mqttd_ws *ws;  /* NULL: MQTT's bytes stand in the stream as they are */
     struct td_timer timer;
     uint32_t heard; /* bytes read in this turn */
     int stream;     /* -1: closed, freed when the turn ends */
@@ -81,6 +83,8 @@ void td_mqttd_conn_answer(struct conn *c, uint64_t lsn, const struct td_mqtt_pac
 void td_mqttd_conn_ack(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id, uint8_t reason);
 /* The last word, for `reason`; its session becomes offline and keeps its will. */
 void td_mqttd_conn_refuse(struct conn *c, uint8_t reason, const char *text, td_mono now);
+/* The client has said goodbye: closes; a WebSocket is closed in its own way first. */
+void td_mqttd_conn_end(struct conn *c, td_mono now);
 /* Closes now, without a word. */
 void td_mqttd_conn_close(struct conn *c, td_mono now);
 /* Sends what is durable, resumes reading where it may. */

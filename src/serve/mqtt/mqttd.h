@@ -111,6 +111,15 @@ size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice cl
  * the sessions keep stays, wills go out. */
 size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice client_id,
                               td_mono now);
+/* ---- for serve/http: a WebSocket at the page's address becomes an MQTT connection ---- */
+
+/* May one more connection come? */
+bool td_mqttd_has_room(const struct td_mqttd *d);
+struct td_listener;
+/* Takes the stream over: answers the handshake that had this key; `rest` (64 KB at most, copied)
+ * was read behind it. There must be room. */
+void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
+                      td_slice rest, td_mono now);
 
 /* ---- for td_publish: around one message ---- */
 

@@ -441,7 +441,7 @@ static void on_disconnect(struct conn *c, const struct td_mqtt_packet *p, td_mon
     }
     c->session = NULL;
     td_mqttd_session_offline(s, p->reason != TD_MQTT_REASON_SUCCESS, now);
-    td_mqttd_conn_close(c, now);
+    td_mqttd_conn_end(c, now);
 }
 
 void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now)
