@@ -522,7 +522,7 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
     e->kept = k;
     e->route = at;
     e->packet_id = row != NULL ? row->packet_id : packet_id;
-    e->sent = true; /* it may have been */
+    e->sent = e->qos != 2 || e->packet_id != 0; /* it may have been; QoS 2 only with a kept id */
     td_mqttd_session_restore(s, e, row != NULL && row->state == ROUTE_RECEIVED);
 }
 

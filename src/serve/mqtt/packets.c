@@ -1,5 +1,6 @@
 /* serve/mqtt: what each packet does. The machine has checked what a packet alone can show; here is
  * what needs the hub, the session and the store. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,7 +41,9 @@ struct accept {
     uint32_t expiry_s;
     uint16_t keep_alive_s;
     bool resumed;
+    bool response;     /* it asked where answers to it may go */
     char assigned[33]; /* empty: it brought its own id */
+    char base[33];     /* that place */
 };
 
 static void assign_id(struct td_mqttd *d, char out[33])
@@ -116,7 +119,16 @@ static void will_set(struct session *s, const struct td_mqtt_packet *p)
     td_message_done(&m);
 }
 
-static void connack(struct conn *c, uint64_t lsn, const struct accept *a)
+/* Response Information: where others may answer (3.1.2.11.7). Each session has a place of its own,
+ * which filters that begin with a wildcard do not see. */
+static void response_base(struct td_mqtt_props *props, struct accept *a)
+{
+    int n = snprintf(a->base, sizeof a->base, "$response/%" PRIx64, a->session->number);
+    props->has |= TD_MQTT_HAS(RESPONSE_INFORMATION);
+    props->response_information = (td_slice){(const uint8_t *)a->base, (size_t)n};
+}
+
+static void connack(struct conn *c, uint64_t lsn, struct accept *a)
 {
     const struct td_mqttd *d = c->d;
     struct td_mqtt_packet p = {
@@ -139,6 +151,9 @@ static void connack(struct conn *c, uint64_t lsn, const struct accept *a)
         if (a->keep_alive_s != c->m.keep_alive_s) {
             props->has |= TD_MQTT_HAS(SERVER_KEEP_ALIVE);
             props->server_keep_alive_s = a->keep_alive_s;
+        }
+        if (a->response) {
+            response_base(props, a);
         }
     }
     td_mqttd_conn_answer(c, lsn, &p);
@@ -192,7 +207,11 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         td_mqttd_conn_refuse(c, refusal, NULL, now);
         return;
     }
-    struct accept a = {.keep_alive_s = keep_alive_granted(d, p)};
+    struct accept a = {
+        .keep_alive_s = keep_alive_granted(d, p),
+        .response =
+            td_mqtt_has(&p->props, TD_MQTT_PROP_REQUEST_RESPONSE) && p->props.request_response == 1,
+    };
     td_slice id = p->connect.client_id;
     if (id.n == 0) {
         assign_id(d, a.assigned);
@@ -209,7 +228,6 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     will_set(s, p);
     s->conn = c;
     c->session = s;
-    s->tally.since = now;
     client_counted(d);
     s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
@@ -219,6 +237,9 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
     }
     connack(c, lsn, &a);
+    if (c->session == NULL) { /* too large for this client */
+        return;
+    }
     c->m.keep_alive_s = a.keep_alive_s;
     td_mqttd_conn_timer_set(c);
     if (c->answers == NULL) {
@@ -267,7 +288,6 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     struct session *s = c->session;
     d->stats.publish_in++;
     d->stats.publish_bytes_in += p->payload.n;
-    s->tally.messages_in++;
     uint8_t refusal = publish_refusal(p);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         publish_refuse(c, p, refusal);
@@ -322,9 +342,14 @@ static void on_ack(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 
 /* ---- SUBSCRIBE, UNSUBSCRIBE ---- */
 
-/* The codes of a SUBACK or UNSUBACK, one a filter, in d->scratch. */
+/* The codes of a SUBACK or UNSUBACK, one a filter, in d->scratch. 3.x knows one failure
+ * (MQTT311-3.9.3-2). */
 static void codes_answer(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id)
 {
+    struct td_buf *codes = &c->d->scratch;
+    for (size_t i = 0; c->m.version != TD_MQTT_V5 && i < codes->n; i++) {
+        codes->p[i] = codes->p[i] >= 0x80 ? 0x80 : codes->p[i];
+    }
     struct td_mqtt_packet answer = {.type = type,
                                     .version = c->m.version,
                                     .id = id,
@@ -397,7 +422,9 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     td_buf_clear(&d->scratch);
     td_assert(td_buf_add(&d->scratch, td_buf_slice(&codes)) == TD_OK);
     codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
-    retained_owe(c, p, td_buf_slice(&codes), existed, now);
+    if (c->session != NULL) { /* the SUBACK was not too large for it */
+        retained_owe(c, p, td_buf_slice(&codes), existed, now);
+    }
     td_buf_fini(&codes);
     free(existed);
 }
@@ -441,7 +468,7 @@ static void on_disconnect(struct conn *c, const struct td_mqtt_packet *p, td_mon
     }
     c->session = NULL;
     td_mqttd_session_offline(s, p->reason != TD_MQTT_REASON_SUCCESS, now);
-    td_mqttd_conn_end(c, now);
+    td_mqttd_conn_close(c, now);
 }
 
 void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now)

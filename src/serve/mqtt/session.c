@@ -186,23 +186,36 @@ static bool expired(const struct td_message *m, td_mono now)
 
 enum sent { SENT, SENT_LATER, SENT_TOO_LARGE };
 
-/* Encodes a PUBLISH if the client takes its size and out has room below `most`. */
-static enum sent publish_write(struct session *s, const struct td_mqtt_publish *p, size_t most)
+/* An alias that is told with its topic makes a packet longer: not too long. */
+static size_t size_with_alias(struct conn *c, struct td_mqtt_publish *p)
 {
-    struct conn *c = s->conn;
+    td_mqttd_alias_pick(c, p);
     size_t n = td_mqtt_publish_size(p);
+    if (p->alias != 0 && p->topic.n > 0 && (n == 0 || n > c->m.peer_packet_bytes_max)) {
+        p->alias = 0;
+        n = td_mqtt_publish_size(p);
+    }
+    return n;
+}
+
+/* Encodes a PUBLISH if the client takes its size and out has room below `most`. */
+static enum sent publish_write(struct conn *c, struct td_mqtt_publish *p, size_t most)
+{
+    size_t n = c->m.peer_alias_max > 0 ? size_with_alias(c, p) : td_mqtt_publish_size(p);
     if (n == 0 || n > c->m.peer_packet_bytes_max) {
-        td_mqttd_drop(s, p->topic, TD_DROP_TOO_LARGE);
+        c->d->stats.dropped_too_large++;
         return SENT_TOO_LARGE;
     }
     if (conn_unsent(c) > 0 && conn_unsent(c) + n > most) {
         return SENT_LATER;
     }
     conn_wrote(c, td_mqtt_publish_put(td_mqttd_conn_room(c, n), p));
+    if (p->alias != 0) {
+        td_mqttd_alias_sent(c, p);
+    }
     c->d->stats.publish_out++;
     c->d->stats.publish_bytes_out += p->payload.n;
     c->d->stats.packets_out++;
-    s->tally.messages_out++;
     return SENT;
 }
 
@@ -212,7 +225,7 @@ static void deliver_now(struct session *s, const struct td_message *m,
     struct td_mqttd *d = s->d;
     struct conn *c = s->conn;
     if (c == NULL || !c->open) {
-        td_mqttd_drop(s, m->topic, TD_DROP_OFFLINE);
+        d->stats.dropped_offline++;
         return;
     }
     struct td_mqtt_publish p = {.topic = m->topic,
@@ -223,8 +236,8 @@ static void deliver_now(struct session *s, const struct td_message *m,
                                 .expiry_s = expiry_left_s(m, d->now),
                                 .version = c->m.version,
                                 .retain = m->retain && delivery->retain_as_published};
-    if (publish_write(s, &p, d->config.write_bytes_max) == SENT_LATER) {
-        td_mqttd_drop(s, m->topic, TD_DROP_SLOW);
+    if (publish_write(c, &p, d->config.write_bytes_max) == SENT_LATER) {
+        d->stats.dropped_slow++;
     }
 }
 
@@ -251,7 +264,7 @@ static void routed_add(struct session *s, struct entry *e)
 static void make_room(struct session *s, size_t more)
 {
     while (s->waiting.count > 0 && queue_full(s, more) && !s->waiting.first->routed) {
-        td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_QUEUE_FULL);
+        s->d->stats.dropped_queue_full++;
         entry_end(s, waiting_take(s));
     }
 }
@@ -263,7 +276,7 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
     uint8_t qos = delivery->qos < m->qos ? delivery->qos : m->qos;
     s->d->reached++;
     if (expired(m, s->d->now)) {
-        td_mqttd_drop(s, m->topic, TD_DROP_EXPIRED);
+        s->d->stats.dropped_expired++;
         return;
     }
     bool absent = s->conn == NULL || !s->conn->open;
@@ -383,7 +396,7 @@ void td_mqttd_session_assign(struct session *s)
     }
     while (s->waiting.first != NULL) {
         if (expired(s->waiting.first->m, s->d->now)) {
-            td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_EXPIRED);
+            s->d->stats.dropped_expired++;
             entry_end(s, waiting_take(s));
         } else if (!assign_first(s)) {
             return;
@@ -438,9 +451,8 @@ static void entry_write(struct session *s, struct entry *e)
                                 .qos = e->qos,
                                 .retain = e->retain,
                                 .dup = e->sent};
-    enum sent sent = publish_write(s, &p, SIZE_MAX);
+    enum sent sent = publish_write(s->conn, &p, SIZE_MAX);
     e->sent = true;
-    e->sent_us = (uint32_t)(s->d->now / 1000);
     if (sent == SENT_TOO_LARGE && e->packet_id != 0) {
         td_mqtt_window_drop(&s->window, e->packet_id);
         entry_end(s, e);
@@ -490,13 +502,7 @@ void td_mqttd_sessions_pump(struct td_mqttd *d)
 
 static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_packet *packet)
 {
-    if (packet->type != TD_MQTT_PUBCOMP) {
-        td_mqttd_tally_ack(s, e);
-    }
-    if (packet->reason >= 0x80) {
-        td_slice none = {NULL, 0};
-        td_mqttd_drop(s, e->m != NULL ? e->m->topic : none, TD_DROP_REFUSED);
-    }
+    s->d->stats.dropped_refused += packet->reason >= 0x80;
     entry_end(s, e);
     (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
     if (s->waiting.first != NULL || s->window.unsent > 0) {
@@ -508,7 +514,6 @@ static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_
  * after a crash would bring it twice. */
 static void acked_release(struct session *s, struct entry *e, uint16_t id)
 {
-    td_mqttd_tally_ack(s, e);
     td_message_unref(e->m);
     e->m = NULL;
     if (e->kept != NULL) {
@@ -590,7 +595,6 @@ static void session_free(struct session *s)
 {
     free(s->window.slots);
     free(s->ids.slots);
-    free(s->tally.drops);
     free(s);
 }
 
@@ -612,7 +616,6 @@ static void sending_forget(struct session *s)
 void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
 {
     s->conn = NULL;
-    s->tally.since = now;
     s->d->stats.clients--;
     sending_forget(s);
     if (will && s->will.m != NULL && s->will.delay_s > 0 && s->expiry_s > 0) {
@@ -658,13 +661,11 @@ void td_mqttd_session_end(struct session *s)
     for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
         struct entry *e = (struct entry *)(uintptr_t)slot->body;
         td_mqtt_window_drop(&s->window, slot->id);
-        if (e->m != NULL) {
-            td_mqttd_drop(s, e->m->topic, TD_DROP_SESSION_END);
-        }
+        d->stats.dropped_session_end += e->m != NULL;
         entry_end(s, e);
     }
     while (s->waiting.first != NULL) {
-        td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_SESSION_END);
+        d->stats.dropped_session_end++;
         entry_end(s, waiting_take(s));
         td_mqttd_keep_piece(d);
     }

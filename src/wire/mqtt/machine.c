@@ -268,7 +268,7 @@ static void peer_learn(struct td_mqtt *m, const struct td_mqtt_props *p)
     if (td_mqtt_has(p, TD_MQTT_PROP_RECEIVE_MAXIMUM)) {
         m->peer_receive_max = p->receive_maximum;
     }
-    if (td_mqtt_has(p, TD_MQTT_PROP_MAXIMUM_PACKET_SIZE)) {
+    if (td_mqtt_has(p, TD_MQTT_PROP_MAXIMUM_PACKET_SIZE) && p->maximum_packet_size > 0) {
         m->peer_packet_bytes_max = p->maximum_packet_size;
     }
     if (td_mqtt_has(p, TD_MQTT_PROP_TOPIC_ALIAS_MAXIMUM)) {
@@ -276,12 +276,18 @@ static void peer_learn(struct td_mqtt *m, const struct td_mqtt_props *p)
     }
 }
 
-static void connect_note(struct td_mqtt *m, const struct td_mqtt_packet *p)
+/* In which words a CONNECT may be refused, also one that breaks off behind its properties. */
+static void refusal_note(struct td_mqtt *m, const struct td_mqtt_packet *p)
 {
     m->version = p->version;
-    m->keep_alive_s = p->connect.keep_alive_s;
     m->problems =
         td_mqtt_has(&p->props, TD_MQTT_PROP_REQUEST_PROBLEM) && p->props.request_problem == 1;
+}
+
+static void connect_note(struct td_mqtt *m, const struct td_mqtt_packet *p)
+{
+    refusal_note(m, p);
+    m->keep_alive_s = p->connect.keep_alive_s;
     m->authenticates = td_mqtt_has(&p->props, TD_MQTT_PROP_AUTH_METHOD);
     m->expiry_zero =
         !td_mqtt_has(&p->props, TD_MQTT_PROP_SESSION_EXPIRY) || p->props.session_expiry_s == 0;
@@ -434,8 +440,9 @@ enum td_mqtt_got td_mqtt_next(struct td_mqtt *m, td_slice *in, td_mono now,
     }
     struct td_mqtt_fault fault;
     if (!td_mqtt_packet_decode(m->version, in->p[0], (td_slice){in->p + head, body}, out, &fault)) {
-        if (m->state == TD_MQTT_NEW) {
-            m->version = out->version; /* decides in which words to refuse */
+        if (m->state == TD_MQTT_NEW && out->type == TD_MQTT_CONNECT) {
+            refusal_note(m, out);
+            peer_learn(m, &out->props);
         }
         return fail(m, fault.reason, fault.rule);
     }
@@ -495,6 +502,9 @@ static size_t word_v5(const struct td_mqtt *m, struct td_mqtt_packet *packet, un
         if (n == 0 || n > TD_MQTT_WORD_MAX || n > m->peer_packet_bytes_max) {
             packet->props.has = 0;
         }
+    }
+    if (td_mqtt_packet_size(packet) > m->peer_packet_bytes_max) { /* MQTT-3.1.2-24 */
+        return 0;
     }
     return (size_t)(td_mqtt_packet_put(p, packet) - p);
 }

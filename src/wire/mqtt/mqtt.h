@@ -55,8 +55,9 @@ enum {
     TD_MQTT_REMAINING_MAX = 268435455, /* of the remaining length */
     TD_MQTT_HEAD_MAX = 5,              /* bytes of a fixed header */
     TD_MQTT_STRING_MAX = 65535,
-    TD_MQTT_ACK_MAX = 5,   /* bytes td_mqtt_ack() writes at most */
-    TD_MQTT_WORD_MAX = 128 /* bytes td_mqtt_word() writes at most */
+    TD_MQTT_USERS_MAX = 64, /* user properties of one packet; 0x95 */
+    TD_MQTT_ACK_MAX = 5,    /* bytes td_mqtt_ack() writes at most */
+    TD_MQTT_WORD_MAX = 128  /* bytes td_mqtt_word() writes at most */
 };
 
 /* "PUBLISH", "quota exceeded"; static, never NULL. */
@@ -194,8 +195,6 @@ size_t td_mqtt_publish_id_at(const struct td_mqtt_publish *m);
 bool td_mqtt_topic_valid(td_slice topic);
 /* As above, + and # where they may stand; "$share/<group>/<filter>" whole (MQTT-4.7.1, 4.8.2). */
 bool td_mqtt_filter_valid(td_slice filter);
-/* Splits "$share/<group>/<filter>"; false: not shared, outputs untouched. */
-bool td_mqtt_filter_shared(td_slice filter, td_slice *group, td_slice *inner);
 
 /* ---- the machine: one end of one connection ---- */
 

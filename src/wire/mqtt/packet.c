@@ -387,6 +387,7 @@ bool td_mqtt_packet_decode(unsigned version, uint8_t first, td_slice body,
     demand(&in, readers[type] != NULL, MALFORMED, "MQTT 2.1.2: packet type 0 is reserved");
     if (type == TD_MQTT_CONNECT) {
         out->version = 0; /* until it is read */
+        out->props.has = 0;
     }
     flags_check(&in, type);
     if (fault->rule == NULL) {

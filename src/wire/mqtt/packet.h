@@ -23,7 +23,7 @@ enum { TD_MQTT_WILL = 0 };
 
 /* Decodes a whole packet: `first` is its first byte, `body` what follows the remaining length;
  * `version` is ignored for CONNECT. False: *fault is set, and *out holds nothing but the version of
- * a CONNECT, if that is known. Stateless. */
+ * a CONNECT, if that is known, and the properties that came before the fault. Stateless. */
 bool td_mqtt_packet_decode(unsigned version, uint8_t first, td_slice body,
                            struct td_mqtt_packet *out, struct td_mqtt_fault *fault);
 

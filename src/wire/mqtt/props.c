@@ -156,7 +156,14 @@ void td_mqtt_props_decode(struct td_cursor *c, unsigned type, struct td_mqtt_pro
     }
     *out = (struct td_mqtt_props){.raw = block};
     struct td_cursor inner = td_cursor_of(block);
+    unsigned users = 0;
     while (td_cursor_left(&inner) > 0 && inner.err == TD_OK && f->rule == NULL) {
+        users += *inner.p == TD_MQTT_PROP_USER_PROPERTY;
+        if (users > TD_MQTT_USERS_MAX) {
+            td_mqtt_fault_set(f, TD_MQTT_REASON_PACKET_TOO_LARGE,
+                              "MQTT 4.13: a packet has at most 64 user properties here");
+            return;
+        }
         prop_decode(&inner, type, out, f);
     }
     if (inner.err != TD_OK) {
