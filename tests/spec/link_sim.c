@@ -1,0 +1,166 @@
+/* spec: lines in the simulator's world. Each case gets a world of its own with a calm net and a
+ * good disk; all clients live on one machine. */
+#include <stdio.h>
+
+#include "sim/hub.h"
+#include "sim/net.h"
+#include "spec/link.h"
+
+#define ADDRESS "127.0.0.1:1883"
+
+enum { READ_BYTES = 4096 };
+
+static struct sim_world *world;
+static struct sim_hub *hub;
+static struct sim_machine *machine; /* the clients' */
+
+static void receive(struct spec_line *line)
+{
+    uint8_t bytes[READ_BYTES];
+    size_t got;
+    enum td_err err;
+    while ((err = machine->sys.read(&machine->sys, line->handle, bytes, sizeof bytes, &got)) ==
+           TD_OK) {
+        td_assert(td_buf_add(&line->in, (td_slice){bytes, got}) == TD_OK);
+    }
+    if (err != TD_EAGAIN) {
+        machine->sys.close(&machine->sys, line->handle);
+        line->handle = -1;
+        line->ended = true;
+    }
+}
+
+static void flush(struct spec_line *line)
+{
+    while (line->handle >= 0 && line->out.n > 0) {
+        td_slice part = td_buf_slice(&line->out);
+        size_t sent = 0;
+        if (machine->sys.write(&machine->sys, line->handle, &part, 1, &sent) != TD_OK) {
+            break;
+        }
+        td_buf_drop(&line->out, sent);
+    }
+    if (line->handle >= 0) {
+        machine->sys.watch(&machine->sys, line->handle,
+                           TD_SYS_READ | (line->out.n > 0 ? (unsigned)TD_SYS_WRITE : 0));
+    }
+}
+
+static void on_event(void *ctx, const struct td_sys_event *e, td_mono now)
+{
+    struct spec_line *line = e->owner;
+    (void)ctx;
+    (void)now;
+    if (line->handle != e->stream) {
+        return;
+    }
+    flush(line);
+    receive(line);
+}
+
+static void on_turn(void *ctx, td_mono now)
+{
+    (void)ctx;
+    (void)now;
+}
+
+static td_mono no_deadline(void *ctx)
+{
+    (void)ctx;
+    return TD_NEVER;
+}
+
+static const struct sim_program clients = {on_event, on_turn, no_deadline};
+
+static void wish_apply(struct td_serve_mqtt_config *c, const struct spec_wish *wish)
+{
+    c->receive_max = wish->receive_max > 0 ? (uint16_t)wish->receive_max : c->receive_max;
+    c->alias_max = wish->alias_max > 0 ? (uint16_t)wish->alias_max : c->alias_max;
+    c->session_expiry_s = wish->session_expiry_s > 0 ? wish->session_expiry_s : c->session_expiry_s;
+    c->keepalive_max_s =
+        wish->keepalive_max_s > 0 ? (uint16_t)wish->keepalive_max_s : c->keepalive_max_s;
+    c->queue_messages_max =
+        wish->queue_messages_max > 0 ? wish->queue_messages_max : c->queue_messages_max;
+    c->packet_bytes_max = wish->packet_bytes_max > 0 ? wish->packet_bytes_max : c->packet_bytes_max;
+    c->sessions_max = wish->sessions_max > 0 ? wish->sessions_max : c->sessions_max;
+}
+
+static bool start(void)
+{
+    if (!sim_hub_start(hub)) {
+        (void)fprintf(stderr, "the hub does not start: %s\n", sim_hub_why(hub));
+        return false;
+    }
+    return true;
+}
+
+static bool sim_begin(const struct spec_wish *wish)
+{
+    static const struct td_serve_listener listener = {.address = ADDRESS, .kind = TD_SERVE_MQTT};
+    struct td_serve_config config;
+    td_serve_config_default(&config);
+    config.data_dir = "data";
+    config.listeners = (struct td_serve_listeners){&listener, 1};
+    config.version = "spec";
+    config.store.segment_bytes = 256 * 1024;
+    config.store.segments = 6;
+    wish_apply(&config.mqtt, wish);
+    world = sim_world_new(1);
+    hub = sim_hub_new(world, &config);
+    machine = sim_machine_new(world, "clients", NULL);
+    sim_machine_program(machine, &clients, NULL);
+    return start();
+}
+
+static void sim_end(void)
+{
+    sim_machine_free(machine);
+    sim_hub_free(hub);
+    sim_world_free(world);
+}
+
+static void sim_open(struct spec_line *line)
+{
+    td_assert(machine->sys.connect(&machine->sys, TD_STR(ADDRESS), line, &line->handle) == TD_OK);
+    line->ended = false;
+}
+
+static void sim_send(struct spec_line *line)
+{
+    flush(line);
+}
+
+static void sim_cut(struct spec_line *line)
+{
+    if (line->handle >= 0) {
+        machine->sys.close(&machine->sys, line->handle);
+        line->handle = -1;
+    }
+}
+
+static void sim_pass(td_ms ms)
+{
+    td_mono until = world->now + ms * TD_NS_PER_MS;
+    while (world->now < until) {
+        td_mono next = td_mono_min(until, world->now + TD_NS_PER_MS);
+        (void)sim_run(world, next);
+        sim_hub_look(hub);
+        world->now = next;
+    }
+}
+
+static bool sim_restart(bool kill)
+{
+    if (kill) {
+        sim_hub_crash(hub, SIM_KILLED);
+    } else {
+        sim_hub_close(hub);
+        for (int i = 0; i < 10000 && sim_hub_up(hub); i++) {
+            sim_pass(1);
+        }
+    }
+    return !sim_hub_up(hub) && start();
+}
+
+const struct spec_link spec_link_sim = {sim_begin, sim_end,  sim_open,    sim_send,
+                                        sim_cut,   sim_pass, sim_restart, true};
