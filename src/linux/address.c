@@ -192,3 +192,15 @@ void td_linux_listen_end(int fd)
         (void)unlink(un->sun_path); /* if somebody else was quicker, it is gone all the same */
     }
 }
+
+void td_linux_peer_process(int fd, struct td_sys_peer *out)
+{
+    struct ucred who;
+    socklen_t n = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 && who.pid > 0) { /* TCP: pid 0 */
+        out->process = true;
+        out->uid = who.uid;
+        out->gid = who.gid;
+        out->pid = who.pid;
+    }
+}

@@ -24,6 +24,9 @@ enum td_err td_linux_listen(const struct td_sys_listen *ask, int *out);
 /* Before a listening socket is closed: removes a unix socket's file. */
 void td_linux_listen_end(int fd);
 
+/* Fills in the process at the other end of a unix socket. */
+void td_linux_peer_process(int fd, struct td_sys_peer *out);
+
 /* errno as an error of the seam. */
 enum td_err td_linux_err(void);
 

@@ -201,6 +201,13 @@ static void sys_address(struct td_sys *sys, int fd, bool peer, char out[64])
     }
 }
 
+static void sys_peer(struct td_sys *sys, int fd, struct td_sys_peer *out)
+{
+    (void)sys;
+    memset(out, 0, sizeof *out);
+    td_linux_peer_process(fd, out);
+}
+
 static enum td_err sys_read(struct td_sys *sys, int fd, uint8_t *p, size_t max, size_t *got)
 {
     (void)sys;
@@ -419,6 +426,7 @@ static void streams_fill(struct td_sys *sys)
     sys->accept = sys_accept;
     sys->owner_set = sys_owner_set;
     sys->address = sys_address;
+    sys->peer = sys_peer;
     sys->read = sys_read;
     sys->write = sys_write;
     sys->quickack = sys_quickack;

@@ -41,6 +41,20 @@ struct td_sys_listen {
     unsigned mode;    /* of a unix socket's file, such as 0660; 0: 0600 */
 };
 
+/* What is known of the other end of a stream beyond its address. */
+struct td_sys_peer {
+    bool process; /* a unix socket's: who connected, as the kernel tells */
+    uint32_t uid, gid;
+    int64_t pid;
+    bool tls;                /* TLS protects the stream, its handshake is through */
+    bool certificate;        /* it has shown one; our CA vouches for it, no CRL takes it back */
+    char subject[256];       /* the certificate's common name; too long or with a NUL: empty */
+    char alternatives[1024]; /* "URI:..." and "DNS:...", each with a NUL behind; an empty one ends
+                               * the list; what is too long is left out */
+    uint8_t key_sha256[32];  /* of its public key (SubjectPublicKeyInfo) */
+    char psk_identity[256];  /* it knows the key that goes with this name; empty: no PSK */
+};
+
 enum td_sys_open {
     TD_SYS_OPEN_READ = 0,
     TD_SYS_OPEN_WRITE = 1,  /* read and write */
@@ -67,6 +81,8 @@ struct td_sys {
     void (*owner_set)(struct td_sys *, int stream, void *owner);
     /* The address of this end (peer false) or the other, as text with NUL into out[64]. */
     void (*address)(struct td_sys *, int stream, bool peer, char out[64]);
+    /* Who is at the other end, as far as that is proved; what is not known is zero. */
+    void (*peer)(struct td_sys *, int stream, struct td_sys_peer *out);
     /* Reads up to max bytes. TD_OK: *got > 0. TD_EAGAIN: none now. TD_ECLOSED: the end.
      * TD_EIO: broken. */
     enum td_err (*read)(struct td_sys *, int stream, uint8_t *p, size_t max, size_t *got);
