@@ -252,12 +252,34 @@ static void deliver(struct td_hub *hub, struct td_message *m, const struct td_de
     d->to->type->deliver(d->to, m, d);
 }
 
+/* The sender's own message, by its filters without No Local: MQTT-3.8.3-3 lets the others give
+ * neither QoS nor identifiers. It is rare to have both kinds, so nothing is remembered. */
+static void deliver_own(struct td_hub *hub, struct td_message *m, struct td_subscriber *who)
+{
+    struct td_delivery d = {.to = who, .local = true};
+    uint32_t *ids = td_alloc(who->subscription_count * sizeof *ids);
+    for (const struct td_subscription *s = who->first; s != NULL; s = s->next) {
+        const struct td_subscribe_options *o = &s->options;
+        if (s->group == NULL && !o->no_local && td_filter_matches(s->filter, m->topic)) {
+            d.qos = o->qos > d.qos ? o->qos : d.qos;
+            d.retain_as_published |= o->retain_as_published;
+            ids[d.id_count] = o->id;
+            d.id_count = (uint16_t)(d.id_count + (o->id != 0));
+        }
+    }
+    d.ids = ids;
+    deliver(hub, m, &d);
+    free(ids);
+}
+
 void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m)
 {
     for (uint32_t i = 0; i < match->count; i++) {
         const struct td_delivery *d = &match->deliveries[i];
         if (!d->no_local || d->to->id != m->origin) {
             deliver(hub, m, d);
+        } else if (d->local) {
+            deliver_own(hub, m, d->to);
         }
     }
     for (uint32_t i = 0; i < match->group_count; i++) {

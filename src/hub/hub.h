@@ -55,7 +55,7 @@ struct td_delivery {
     uint16_t id_count;
     uint8_t qos;              /* the highest granted among its filters */
     bool retain_as_published; /* if any of its filters asked for it */
-    bool no_local;            /* only if all did */
+    bool no_local, local;     /* some of its filters have No Local, some have not */
     bool shared;              /* by a shared subscription */
 };
 

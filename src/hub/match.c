@@ -97,13 +97,14 @@ static void collect_sub(struct td_matcher *m, struct td_matched *out,
         who->merge_stamp = m->stamp;
         who->merge_at = out->match.count;
         d = delivery_add(out);
-        *d = (struct td_delivery){.to = who, .no_local = true};
+        *d = (struct td_delivery){.to = who};
         out->match.durable |= who->durable;
     }
     d = &out->match.deliveries[who->merge_at];
     d->qos = s->options.qos > d->qos ? s->options.qos : d->qos;
     d->retain_as_published |= s->options.retain_as_published;
-    d->no_local = d->no_local && s->options.no_local;
+    d->no_local |= s->options.no_local;
+    d->local |= !s->options.no_local;
     if (s->options.id != 0) {
         id_add(out, who->merge_at, s->options.id);
     }

@@ -314,12 +314,12 @@ static struct verdict judge(const struct sim_book *b, uint32_t who, const struct
             continue;
         }
         int qos = w->options.qos < m->qos ? w->options.qos : m->qos;
+        bool own = w->options.no_local && m->by == who && !retained;
         v.count++;
         v.shared += w->shared;
         v.not_local += !w->options.no_local;
         v.as_published |= w->options.retain_as_published;
-        v.qos_most = qos > v.qos_most ? qos : v.qos_most;
-        bool own = w->options.no_local && m->by == who;
+        v.qos_most = qos > v.qos_most && !own ? qos : v.qos_most;
         if (w->from <= m->from && w->until_sure == TD_NEVER && !own && qos > v.qos_least) {
             v.qos_least = qos;
         }

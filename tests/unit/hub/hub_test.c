@@ -258,6 +258,29 @@ static void no_local_withholds_only_the_senders_own(void **state)
     td_hub_free(hub);
 }
 
+static void a_filter_with_no_local_gives_the_senders_own_neither_qos_nor_id(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct ear e;
+    bool existed;
+    struct td_message m = say("a", "x");
+    ear_init(&e, 5);
+    struct td_subscribe_options o = {.no_local = true, .qos = 2, .id = 7};
+    assert_int_equal(TD_OK, td_hub_subscribe(hub, &e.who, TD_STR("a"), &o, &existed));
+    assert_int_equal(TD_OK, listen_to(hub, &e, "+", 1, 8));
+    for (uint64_t origin = 5; origin <= 6; origin++) {
+        m.origin = origin;
+        (void)td_hub_publish(hub, &m);
+        assert_int_equal(origin - 4, e.heard);
+        assert_int_equal(origin == 5 ? 1 : 2, e.last.qos);
+        assert_int_equal(origin == 5 ? 1 : 2, e.last.id_count);
+        assert_int_equal(origin == 5 ? 8 : 7, e.last_ids[0]);
+    }
+    td_hub_unsubscribe_all(hub, &e.who);
+    td_hub_free(hub);
+}
+
 static void count_one(void *ctx, struct td_message *m)
 {
     (void)m;
@@ -426,6 +449,7 @@ int main(void)
         cmocka_unit_test(the_tree_agrees_with_the_obvious_way_while_filters_come_and_go),
         cmocka_unit_test(a_shared_group_hands_each_message_to_its_least_loaded_member),
         cmocka_unit_test(no_local_withholds_only_the_senders_own),
+        cmocka_unit_test(a_filter_with_no_local_gives_the_senders_own_neither_qos_nor_id),
         cmocka_unit_test(retained_messages_are_found_replaced_cleared_and_expire),
         cmocka_unit_test(limits_hold_and_leave_things_as_they_were),
         cmocka_unit_test(others_hear_of_a_filters_first_and_last_subscriber),
