@@ -1,6 +1,35 @@
 /* store: what all users of SQLite here share. */
 #include "store/db.h"
 
+#include <stdlib.h>
+
+static enum td_err file_rewrite(struct td_sys *sys, int file, uint64_t most)
+{
+    enum { PIECE = 65536 };
+    uint8_t *piece = td_alloc(PIECE);
+    enum td_err err = TD_OK;
+    size_t got = PIECE;
+    for (uint64_t at = 0; err == TD_OK && at < most && got == PIECE; at += got) {
+        err =
+            sys->pread(sys, file, piece, PIECE < most - at ? PIECE : (size_t)(most - at), at, &got);
+        err = err == TD_OK ? sys->pwrite(sys, file, (td_slice){piece, got}, at) : err;
+    }
+    free(piece);
+    return err == TD_OK ? sys->datasync(sys, file) : err;
+}
+
+enum td_err td_file_prove(struct td_sys *sys, const char *path, uint64_t most)
+{
+    int file;
+    enum td_err err = sys->open(sys, path, TD_SYS_OPEN_WRITE, &file);
+    if (err != TD_OK) {
+        return err == TD_ENOENT ? TD_OK : err;
+    }
+    err = file_rewrite(sys, file, most);
+    sys->file_close(sys, file);
+    return err;
+}
+
 enum td_err td_db_err(int rc)
 {
     switch (rc & 0xFF) {

@@ -28,6 +28,14 @@ struct td_vfs {
 void td_vfs_init(struct td_vfs *vfs, struct td_sys *sys);
 void td_vfs_fini(struct td_vfs *vfs);
 
+/* ---- files ---- */
+
+/* What a dead process left in the system's cache counts only when it is on the disk. A sync is not
+ * enough for that: after one that failed, the system takes the bytes for clean and never writes
+ * them. So the first `most` bytes of a file are written again, the same ones, and synced. A file
+ * that does not exist is proven. TD_EIO, TD_EFULL. */
+enum td_err td_file_prove(struct td_sys *sys, const char *path, uint64_t most);
+
 /* ---- databases ---- */
 
 enum td_db_open { TD_DB_CREATE = 1, TD_DB_MEMORY = 2 };

@@ -335,6 +335,15 @@ enum td_err td_part_expire(const struct td_parts *parts, td_wall before)
     return err;
 }
 
+enum td_err td_part_prove(const struct td_parts *parts, int64_t start_day)
+{
+    enum { JOURNAL_HEAD = 512 };
+    char path[TD_STORE_PATH_MAX], journal[TD_STORE_PATH_MAX + 16];
+    td_part_path(parts, start_day, path, sizeof path);
+    (void)snprintf(journal, sizeof journal, "%s-journal", path);
+    return td_file_prove(parts->vfs->sys, journal, JOURNAL_HEAD);
+}
+
 enum td_err td_part_set_aside(const struct td_parts *parts, int64_t start_day, const char *damaged)
 {
     struct td_sys *sys = parts->vfs->sys;

@@ -51,6 +51,11 @@ enum td_err td_part_write(const struct td_parts *parts, int64_t partition, struc
 /* Deletes files that end before `before`. */
 enum td_err td_part_expire(const struct td_parts *parts, td_wall before);
 
+/* At a start: what the last process committed to a file is on the disk then. The last word of a
+ * commit is the journal's head made zero; if that is in the system's cache only, a power cut rolls
+ * the commit back. */
+enum td_err td_part_prove(const struct td_parts *parts, int64_t start_day);
+
 /* Moves a file that SQLite cannot read to `damaged`, with its journal. */
 enum td_err td_part_set_aside(const struct td_parts *parts, int64_t start_day, const char *damaged);
 

@@ -45,6 +45,7 @@ struct recovery {
     struct td_chain chain;
     struct sealed *sealed;
     size_t sealed_count;
+    enum td_err err;       /* of proving partitions */
     struct td_cell *cells; /* of the row being replayed; too big for the stack */
 };
 
@@ -255,7 +256,9 @@ static uint64_t *sealed_seq(struct recovery *rv, int64_t partition, uint32_t str
     const struct td_parts *parts = &rv->store->parts;
     struct sealed s = {.partition = partition};
     struct td_part part;
-    enum td_err err = td_part_open(parts, partition * parts->days, INT64_MIN, INT64_MAX, &part);
+    enum td_err err = td_part_prove(parts, partition * parts->days);
+    rv->err = err != TD_OK ? err : rv->err;
+    err = td_part_open(parts, partition * parts->days, INT64_MIN, INT64_MAX, &part);
     if (err == TD_OK && part.count > 0) { /* refs are in order of streams */
         uint32_t most = part.refs[part.count - 1].stream;
         s.count = (most <= UINT32_MAX >> 8 ? most : UINT32_MAX >> 8) + 1;
@@ -402,22 +405,6 @@ static void damage_copy(struct recovery *rv, const struct found *f, td_slice byt
                     err == TD_OK ? "is" : "could not be put", path);
 }
 
-/* What a crash left in the page cache counts only when it is on the disk. A sync is not enough for
- * that: after one that failed, the system takes the bytes for clean and never writes them. So they
- * are written again, the same ones. */
-static enum td_err segment_prove(struct recovery *rv, const char *path, td_slice used)
-{
-    struct td_sys *sys = rv->store->sys;
-    int file;
-    enum td_err err = sys->open(sys, path, TD_SYS_OPEN_WRITE, &file);
-    if (err == TD_OK) {
-        err = sys->pwrite(sys, file, used, 0);
-        err = err == TD_OK ? sys->datasync(sys, file) : err;
-        sys->file_close(sys, file);
-    }
-    return err;
-}
-
 static enum td_err segment_replay(struct recovery *rv, size_t at, struct td_buf *bytes)
 {
     const struct found *f = &rv->found[at];
@@ -447,7 +434,7 @@ static enum td_err segment_replay(struct recovery *rv, size_t at, struct td_buf 
                                            .bytes = f->head.bytes};
     td_log_found(&rv->store->log, f->head.number, &segment);
     rv->store->log.durable = segment.end_lsn;
-    return last ? segment_prove(rv, path, td_slice_head(td_buf_slice(bytes), r.limit)) : TD_OK;
+    return last ? td_file_prove(rv->store->sys, path, r.limit) : TD_OK;
 }
 
 static enum td_err log_replay(struct recovery *rv)
@@ -457,6 +444,7 @@ static enum td_err log_replay(struct recovery *rv)
     enum td_err err = TD_OK;
     for (size_t i = 0; i < rv->found_count && err == TD_OK; i++) {
         err = segment_replay(rv, i, &bytes);
+        err = err == TD_OK ? rv->err : err;
     }
     td_buf_fini(&bytes);
     return err;

@@ -119,9 +119,11 @@ static enum td_err lock_take(struct td_store *store, struct td_buf *why)
 /* tandem.db: one connection, WAL with its index in memory, each commit synced. */
 static enum td_err db_open(struct td_store *store)
 {
-    char path[TD_STORE_PATH_MAX];
+    char path[TD_STORE_PATH_MAX], wal[TD_STORE_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/tandem.db", store->dir);
-    enum td_err err = td_db_open(&store->vfs, path, TD_DB_CREATE, &store->db);
+    (void)snprintf(wal, sizeof wal, "%s/tandem.db-wal", store->dir);
+    enum td_err err = td_file_prove(store->sys, wal, UINT64_MAX);
+    err = err == TD_OK ? td_db_open(&store->vfs, path, TD_DB_CREATE, &store->db) : err;
     err = err == TD_OK ? td_db_exec(store->db, "PRAGMA locking_mode = EXCLUSIVE;"
                                                "PRAGMA journal_mode = WAL;"
                                                "PRAGMA synchronous = FULL;")

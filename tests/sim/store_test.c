@@ -486,6 +486,48 @@ static void the_ring_may_change_its_shape(void **state)
     model_fini(&m);
 }
 
+/* Gives some, and starts with another ring, which carries all of it to SQLite; that start dies at
+ * its call `at`. True: it came to its end before. */
+static bool reshape_dies(struct rig *r, struct model *m, uint64_t at)
+{
+    rig_begin(r, 12);
+    model_init(m);
+    assert_int_equal(TD_OK, rig_open(r));
+    rig_streams(r);
+    for (int i = 0; i < 20; i++) {
+        row_give(r, m);
+        batch_give(r, m);
+    }
+    rig_wait(r, m->lsns[m->batches - 1]);
+    rig_kill(r);
+    r->config.segment_bytes = 32768;
+    sim_disk_stop_at(r->d, sim_disk_steps(r->d) + at);
+    bool whole = rig_open(r) == TD_OK && !sim_disk_stopped(r->d);
+    rig_kill(r);
+    return whole;
+}
+
+/* The next start finds in the system's cache what the dead one has written and not synced. It gives
+ * up the log for it, so it must see to it that it is on the disk. */
+static void what_a_dead_process_left_in_the_cache_is_proven_before_the_log_goes(void **state)
+{
+    (void)state;
+    bool whole = false;
+    for (uint64_t at = 1; !whole; at++) {
+        struct rig r;
+        struct model m;
+        whole = reshape_dies(&r, &m, at);
+        assert_int_equal(TD_OK, rig_open(&r));
+        rig_crash(&r, SIM_CUT_LOST);
+        assert_int_equal(TD_OK, rig_open(&r));
+        state_check(&r, &m, UINT64_MAX - 1);
+        rig_streams(&r);
+        rows_check(&r, &m, UINT64_MAX - 1);
+        rig_end(&r);
+        model_fini(&m);
+    }
+}
+
 static uint64_t doctor(struct rig *r, struct td_store_health *health)
 {
     struct td_buf report;
@@ -560,7 +602,11 @@ static void life(struct rig *r, struct model *m, bool power)
         }
     }
     durable = td_store_durable(r->store);
-    rig_crash(r, SIM_CUT_ANY);
+    if (sim_chance(r->w, SIM_FAULT, 300000)) {
+        rig_kill(r); /* what was not synced is there, until the power fails */
+    } else {
+        rig_crash(r, SIM_CUT_ANY);
+    }
     struct td_store_health health;
     if (sim_disk_peek(r->d, "data/lock").p != NULL && doctor(r, &health) > 0) {
         fail_msg("the doctor: %s", r->why);
@@ -631,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_question_that_is_cancelled_gets_no_answer),
         cmocka_unit_test(a_flipped_bit_costs_one_record),
         cmocka_unit_test(the_ring_may_change_its_shape),
+        cmocka_unit_test(what_a_dead_process_left_in_the_cache_is_proven_before_the_log_goes),
         cmocka_unit_test(a_doctor_names_the_chunk_that_a_flipped_bit_hit),
         cmocka_unit_test(rows_logged_again_keep_their_old_place_until_the_new_one_is_durable),
         cmocka_unit_test(all_that_was_durable_survives_a_power_cut_at_any_call),
