@@ -118,7 +118,7 @@ static void number_put(void *field, size_t bytes, uint64_t v)
 }
 
 static bool list_put(struct td_config *config, const struct td_toml *node,
-                     struct td_config_list *out)
+                     struct td_serve_texts *out)
 {
     const char **at = td_arena_alloc(&config->arena, (node->count + 1) * sizeof *at);
     size_t n = 0;
@@ -131,7 +131,7 @@ static bool list_put(struct td_config *config, const struct td_toml *node,
         }
         at[n++] = (const char *)td_arena_copy(&config->arena, item->text).p;
     }
-    *out = (struct td_config_list){at, n};
+    *out = (struct td_serve_texts){at, n};
     return true;
 }
 
@@ -145,13 +145,13 @@ static bool text_put(struct td_config *config, const struct td_toml *node, const
 }
 
 static bool addresses_put(struct td_config *config, const struct td_toml *node,
-                          struct td_config_list *out)
+                          struct td_serve_texts *out)
 {
     const char **one = td_arena_alloc(&config->arena, sizeof *one);
     if (node->type != TD_TOML_STRING) {
         return list_put(config, node, out);
     }
-    *out = (struct td_config_list){one, td_slice_eq(node->text, TD_STR("off")) ? 0 : 1};
+    *out = (struct td_serve_texts){one, td_slice_eq(node->text, TD_STR("off")) ? 0 : 1};
     return text_put(config, node, one);
 }
 
@@ -333,6 +333,9 @@ static enum td_err read_listener(const struct reading *r, const struct td_toml *
         return complain(r, table, "there may be %d listeners; leave some out",
                         TD_CONFIG_LISTENERS_MAX);
     }
+    if (c->listeners == NULL) {
+        c->listeners = td_arena_alloc(&c->arena, TD_CONFIG_LISTENERS_MAX * sizeof *c->listeners);
+    }
     struct td_config_listener *l = &c->listeners[c->listener_count++];
     *l = (struct td_config_listener){.word = {false, false}};
     defaults(c, l, true);
@@ -420,8 +423,6 @@ enum td_err td_config_read(struct td_config *config, const char *name, td_slice 
         td_toml_explain(name, text, &error, why);
     }
     td_arena_fini(&tree);
-    config->serve.http.hosts = config->hosts.at;
-    config->serve.http.host_count = config->hosts.count;
     return err == TD_OK ? TD_OK : TD_ESYNTAX;
 }
 

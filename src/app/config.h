@@ -5,11 +5,6 @@
 
 #include "serve/serve.h"
 
-struct td_config_list {
-    const char *const *at;
-    size_t count;
-};
-
 /* What a listener on a network needs to be told. */
 struct td_config_word {
     bool insecure, plaintext;
@@ -25,13 +20,12 @@ enum { TD_CONFIG_LISTENERS_MAX = 64 };
 
 struct td_config {
     struct td_serve_config serve; /* as set, but for the rules' text and the version */
-    struct td_config_list listen[TD_SERVE_HTTP + 1]; /* the short way, by kind */
+    struct td_serve_texts listen[TD_SERVE_HTTP + 1]; /* the short way, by kind */
     struct td_config_word word[TD_SERVE_HTTP + 1];   /* for these */
-    struct td_config_listener listeners[TD_CONFIG_LISTENERS_MAX];
+    struct td_config_listener *listeners;            /* room for the maximum once there is one */
     size_t listener_count;
-    struct td_serve_listener all[TD_CONFIG_LISTENERS_MAX]; /* behind serve.listeners */
-    struct td_config_list hosts, rules;                    /* hosts: also in serve.http */
-    struct td_arena arena;                                 /* holds all texts */
+    struct td_serve_texts rules;
+    struct td_arena arena; /* holds all texts */
 };
 
 /* All defaults. Free with td_config_fini(). */
@@ -44,7 +38,7 @@ enum td_err td_config_read(struct td_config *config, const char *name, td_slice 
 /* Puts addresses of the command line in place of what the file says in [mqtt] or [http] listen; the
  * texts are borrowed for life. "off": none. */
 void td_config_listen(struct td_config *config, enum td_serve_kind kind,
-                      const struct td_config_list *addresses);
+                      const struct td_serve_texts *addresses);
 /* Last, when the command line has had its say: makes the list of all listeners in serve.listeners.
  * A listener on a network must be wanted in so many words. TD_EDENIED: it is not; TD_EFULL: too
  * many; `why` says what to do. */

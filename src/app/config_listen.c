@@ -10,8 +10,9 @@ static bool is_loopback(const char *address)
 }
 
 /* `name`: how its address is set; `section`: where the words belong. */
-static enum td_err add(struct td_config *c, const struct td_config_listener *l, const char *name,
-                       const char *section, struct td_buf *why)
+static enum td_err add(struct td_config *c, struct td_serve_listener *all,
+                       const struct td_config_listener *l, const char *name, const char *section,
+                       struct td_buf *why)
 {
     if (!is_loopback(l->is.address) && !(l->word.insecure && l->word.plaintext)) {
         (void)td_buf_printf(
@@ -28,42 +29,44 @@ static enum td_err add(struct td_config *c, const struct td_config_listener *l, 
                             TD_CONFIG_LISTENERS_MAX);
         return TD_EFULL;
     }
-    c->all[c->serve.listeners.count++] = l->is;
+    all[c->serve.listeners.count++] = l->is;
     return TD_OK;
 }
 
 /* Those of the short way. */
-static enum td_err add_short(struct td_config *c, enum td_serve_kind kind, const char *section,
-                             struct td_buf *why)
+static enum td_err add_short(struct td_config *c, struct td_serve_listener *all,
+                             enum td_serve_kind kind, const char *section, struct td_buf *why)
 {
     enum td_err err = TD_OK;
     for (size_t i = 0; i < c->listen[kind].count && err == TD_OK; i++) {
         struct td_config_listener l = {.is = {.address = c->listen[kind].at[i], .kind = kind},
                                        .word = c->word[kind]};
-        err = add(c, &l, "listen", section, why);
+        err = add(c, all, &l, "listen", section, why);
     }
     return err;
 }
 
 enum td_err td_config_check(struct td_config *c, struct td_buf *why)
 {
-    c->serve.listeners = (struct td_serve_listeners){c->all, 0};
-    enum td_err err = add_short(c, TD_SERVE_MQTT, "[mqtt]", why);
+    struct td_serve_listener *all =
+        td_arena_alloc(&c->arena, TD_CONFIG_LISTENERS_MAX * sizeof *all);
+    c->serve.listeners = (struct td_serve_listeners){all, 0};
+    enum td_err err = add_short(c, all, TD_SERVE_MQTT, "[mqtt]", why);
     if (err == TD_OK) {
-        err = add_short(c, TD_SERVE_HTTP, "[http]", why);
+        err = add_short(c, all, TD_SERVE_HTTP, "[http]", why);
     }
     for (size_t i = 0; i < c->listener_count && err == TD_OK; i++) {
-        err = add(c, &c->listeners[i], "address", "[[listener]]", why);
+        err = add(c, all, &c->listeners[i], "address", "[[listener]]", why);
     }
     return err;
 }
 
 void td_config_listen(struct td_config *config, enum td_serve_kind kind,
-                      const struct td_config_list *addresses)
+                      const struct td_serve_texts *addresses)
 {
     bool off = addresses->count == 1 && td_slice_eq(td_slice_of(addresses->at[0]), TD_STR("off"));
     if (addresses->count > 0) {
-        config->listen[kind] = off ? (struct td_config_list){NULL, 0} : *addresses;
+        config->listen[kind] = off ? (struct td_serve_texts){NULL, 0} : *addresses;
     }
 }
 
@@ -80,6 +83,12 @@ void td_config_listen_document(struct td_buf *out)
         "An address is an IP address and a port (0: a free one, the ready line tells which), or a "
         "unix socket's path. A unix\nsocket that a dead process left behind is replaced; any other "
         "file there is left alone, and nothing starts.\n\n"
+        "## MQTT over WebSocket\n\n"
+        "Browsers reach MQTT at `/mqtt` of the page's address, or on a listener of its own:\n\n"
+        "```toml\n[[listener]]\naddress = \"127.0.0.1:9001\"\nwebsocket = true\n"
+        "origins = [\"https://app.example\"]\n```\n\n"
+        "The subprotocol is `mqtt`. A page of another site may connect only if its origin is "
+        "listed; programs, which send no\norigin, always may.\n\n"
         "## Listening on a network\n\n"
         "Authentication and TLS are not built yet. Until they are, a listener on an address that "
         "can be reached\nfrom a network is refused unless its section says both `insecure = true` "

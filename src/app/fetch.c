@@ -1,6 +1,9 @@
 /* app: one HTTP request over linux/, waited for. */
 #include "app/fetch.h"
 
+#include <stdio.h>
+
+#include "base/json.h"
 #include "wire/http/http.h"
 
 enum { READ_BYTES = 65536 };
@@ -18,23 +21,24 @@ struct fetch {
     enum td_err err;
 };
 
-static enum td_err request_make(struct fetch *f, const char *address, td_slice path, td_slice body)
+static enum td_err request_make(struct fetch *f, const struct td_app_request *r)
 {
     const struct td_http_field fields[] = {{TD_STR("Content-Type"), TD_STR("application/json")}};
-    const struct td_http_send send = {.method = TD_STR("POST"),
-                                      .target = path,
-                                      .host = td_slice_of(address),
-                                      .body = TD_HTTP_BODY_LENGTH,
-                                      .length = body.n,
+    const struct td_http_send send = {.method = td_slice_of(r->method),
+                                      .target = r->path,
+                                      .host = td_slice_of(r->address),
+                                      .body =
+                                          r->body.n > 0 ? TD_HTTP_BODY_LENGTH : TD_HTTP_BODY_NONE,
+                                      .length = r->body.n,
                                       .close = true,
                                       .fields = fields,
-                                      .field_count = TD_COUNT(fields)};
+                                      .field_count = r->body.n > 0 ? TD_COUNT(fields) : 0};
     size_t n = td_http_send_size(&send);
-    enum td_err err = td_buf_reserve(&f->sent, n + body.n);
+    enum td_err err = td_buf_reserve(&f->sent, n + r->body.n);
     if (err == TD_OK) {
         (void)td_http_send_put(f->sent.p, &send); /* as long as it said */
         f->sent.n = n;
-        err = td_buf_add(&f->sent, body);
+        err = td_buf_add(&f->sent, r->body);
     }
     return err;
 }
@@ -127,30 +131,79 @@ static void tell(enum td_err err, const char *address, struct td_buf *why)
                         what, address);
 }
 
-enum td_err td_app_fetch(struct td_linux *l, const char *address, td_slice path, td_slice body,
-                         td_ms wait_ms, struct td_buf *out, unsigned *status, struct td_buf *why)
+enum td_err td_app_fetch(struct td_linux *l, const struct td_app_request *r, struct td_buf *out,
+                         unsigned *status, struct td_buf *why)
 {
     struct fetch f = {.l = l, .sys = td_linux_sys(l), .out = out, .stream = -1};
-    td_buf_init(&f.sent, body.n + TD_HTTP_HEAD_BYTES_MAX);
+    td_buf_init(&f.sent, r->body.n + TD_HTTP_HEAD_BYTES_MAX);
     td_buf_init(&f.in, TD_HTTP_HEAD_BYTES_MAX + 2 * READ_BYTES);
     td_http_init(&f.http, TD_HTTP_CLIENT, UINT64_MAX);
-    f.err = request_make(&f, address, path, body);
+    f.err = request_make(&f, r);
     if (f.err == TD_OK) {
-        f.err = f.sys->connect(f.sys, td_slice_of(address), &f, &f.stream);
+        f.err = f.sys->connect(f.sys, td_slice_of(r->address), &f, &f.stream);
     }
     if (f.err == TD_OK) {
         f.sys->watch(f.sys, f.stream, TD_SYS_READ | TD_SYS_WRITE);
-        fetch_wait(&f, td_mono_after(f.sys->mono(f.sys), wait_ms));
+        fetch_wait(&f, td_mono_after(f.sys->mono(f.sys), r->wait_ms));
     }
     if (f.stream >= 0) {
         f.sys->close(f.sys, f.stream);
     }
     if (f.err != TD_OK) {
-        tell(f.err, address, why);
+        tell(f.err, r->address, why);
     } else {
         *status = f.status;
     }
     td_buf_fini(&f.sent);
     td_buf_fini(&f.in);
     return f.err;
+}
+
+/* ---- for commands ---- */
+
+void td_app_problem_say(const char *command, td_slice body, unsigned status)
+{
+    struct td_json j;
+    struct td_json_token t, key = {.kind = TD_JSON_END};
+    struct td_buf said;
+    td_buf_init(&said, body.n);
+    td_json_init(&j, body);
+    while (td_json_next(&j, &t) != TD_JSON_END && t.kind != TD_JSON_ERROR) {
+        bool detail = key.kind == TD_JSON_KEY && td_json_is(&key, TD_STR("detail"));
+        bool title = key.kind == TD_JSON_KEY && td_json_is(&key, TD_STR("title"));
+        if (t.kind == TD_JSON_STRING && (detail || (title && said.n == 0))) {
+            td_buf_clear(&said);
+            (void)td_json_unescape(&t, &said); /* what it says is no longer than the body */
+        }
+        key = t;
+    }
+    (void)fprintf(stderr, "tandem %s: %.*s (HTTP status %u)\n", command, (int)said.n,
+                  said.n > 0 ? (const char *)said.p : "", status);
+    td_buf_fini(&said);
+}
+
+bool td_app_fetch_or_say(struct td_linux *l, const struct td_app_request *request,
+                         const char *command, struct td_buf *out)
+{
+    struct td_buf why;
+    unsigned status = 0;
+    td_buf_init(&why, 4096);
+    enum td_err err = td_app_fetch(l, request, out, &status, &why);
+    if (err != TD_OK) {
+        (void)fprintf(stderr, "tandem %s: %.*s\n", command, (int)why.n, (const char *)why.p);
+    } else if (status != 200) {
+        td_app_problem_say(command, td_buf_slice(out), status);
+    }
+    td_buf_fini(&why);
+    return err == TD_OK && status == 200;
+}
+
+void td_app_quote(struct td_buf *out, td_slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t b = text.p[i];
+        bool plain = td_in(b, '0', '9') || td_in(b, 'A', 'Z') || td_in(b, 'a', 'z') || b == '-' ||
+                     b == '.' || b == '_' || b == '~';
+        (void)(plain ? td_buf_add_u8(out, b) : td_buf_printf(out, "%%%02X", b));
+    }
 }

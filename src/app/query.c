@@ -340,29 +340,6 @@ static int answer_print(const struct query *q, td_slice body)
     return status;
 }
 
-/* A problem document (RFC 9457): its detail, or its title. */
-static int problem_print(td_slice body, unsigned status)
-{
-    struct parsed p = {.count = 0};
-    td_arena_init(&p.arena, 0);
-    struct td_json j;
-    struct td_json_token t, key = {.kind = TD_JSON_END};
-    td_slice said = {NULL, 0};
-    td_json_init(&j, body);
-    while (td_json_next(&j, &t) != TD_JSON_END && t.kind != TD_JSON_ERROR) {
-        bool detail = key.kind == TD_JSON_KEY && td_json_is(&key, TD_STR("detail"));
-        bool title = key.kind == TD_JSON_KEY && td_json_is(&key, TD_STR("title"));
-        if (t.kind == TD_JSON_STRING && (detail || (title && said.n == 0))) {
-            said = text_of(&p, &t);
-        }
-        key = t;
-    }
-    (void)fprintf(stderr, "tandem query: %.*s (HTTP status %u)\n", (int)said.n,
-                  said.p != NULL ? (const char *)said.p : "", status);
-    td_arena_fini(&p.arena);
-    return TD_CLI_FAILED;
-}
-
 static int ask_hub(struct query *q)
 {
     struct td_buf body, out, why;
@@ -373,16 +350,20 @@ static int ask_hub(struct query *q)
     (void)td_buf_printf(&body, "{\"sql\":");
     (void)td_json_add_string(&body, td_slice_of(q->sql));
     (void)td_buf_printf(&body, "}");
-    enum td_err err = td_app_fetch(q->l, q->http, TD_STR("/api/v1/query"), td_buf_slice(&body),
-                                   WAIT_MS, &out, &code, &why);
-    int status;
+    const struct td_app_request request = {.address = q->http,
+                                           .method = "POST",
+                                           .path = TD_STR("/api/v1/query"),
+                                           .body = td_buf_slice(&body),
+                                           .wait_ms = WAIT_MS};
+    enum td_err err = td_app_fetch(q->l, &request, &out, &code, &why);
+    int status = TD_CLI_FAILED;
     if (err != TD_OK) {
         (void)td_buf_printf(&why, " Or give --data DIR to read a directory that no hub has open.");
         status = failed(td_buf_slice(&why));
     } else if (code == 200) {
         status = answer_print(q, td_buf_slice(&out));
     } else {
-        status = problem_print(td_buf_slice(&out), code);
+        td_app_problem_say("query", td_buf_slice(&out), code);
     }
     td_buf_fini(&body);
     td_buf_fini(&out);

@@ -45,9 +45,9 @@ static void override(struct run *r)
     struct td_serve_config *serve = &r->config.serve;
     serve->data_dir = r->data != NULL ? r->data : serve->data_dir;
     td_config_listen(&r->config, TD_SERVE_MQTT,
-                     &(struct td_config_list){r->mqtt.at, r->mqtt.count});
+                     &(struct td_serve_texts){r->mqtt.at, r->mqtt.count});
     td_config_listen(&r->config, TD_SERVE_HTTP,
-                     &(struct td_config_list){r->http.at, r->http.count});
+                     &(struct td_serve_texts){r->http.at, r->http.count});
     serve->version = TD_VERSION;
 }
 

@@ -6,13 +6,13 @@
  *   match.c     topic -> merged deliveries, remembered while no filter that could matter changes
  *   hub.c       the door: publish, subscribe, retain, counters
  *
- * It knows no protocol, socket, clock or file. One thread owns a hub. */
+ * It knows no packet, socket, clock or file. One thread owns a hub. */
 #ifndef TD_HUB_H
 #define TD_HUB_H
 
 #include "base/base.h"
 
-enum { TD_TOPIC_LEVELS_MAX = 128, TD_TOPIC_BYTES_MAX = 65535 };
+enum { TD_TOPIC_LEVELS_MAX = 128 };
 
 /* ---- messages ---- */
 

@@ -1,5 +1,6 @@
-/* hub: topic names and filters (MQTT 4.7). */
+/* hub: the levels of topics and filters. What a name may be is MQTT's word: wire/mqtt/name.c. */
 #include "hub/hub.h"
+#include "wire/mqtt/mqtt.h"
 
 size_t td_topic_split(td_slice topic, td_slice levels[TD_TOPIC_LEVELS_MAX])
 {
@@ -31,58 +32,19 @@ bool td_topic_depth_ok(td_slice topic)
     return topic.n < TD_TOPIC_LEVELS_MAX || level_count(topic) <= TD_TOPIC_LEVELS_MAX;
 }
 
-static bool name_ok(td_slice s)
-{
-    return td_in(s.n, 1, TD_TOPIC_BYTES_MAX) && td_utf8_mqtt(s) && td_topic_depth_ok(s);
-}
-
-static bool has_wildcard(td_slice s)
-{
-    return td_slice_find(s, '+') < s.n || td_slice_find(s, '#') < s.n;
-}
-
 bool td_topic_valid(td_slice topic)
 {
-    return name_ok(topic) && !has_wildcard(topic);
-}
-
-bool td_filter_shared(td_slice filter, td_slice *group, td_slice *inner)
-{
-    if (!td_slice_starts(filter, TD_STR("$share/"))) {
-        return false;
-    }
-    td_slice rest = td_slice_skip(filter, 7);
-    size_t n = td_slice_find(rest, '/');
-    *group = td_slice_head(rest, n);
-    *inner = td_slice_skip(rest, n + 1);
-    return true;
-}
-
-/* MQTT-4.7.1-1, -2: a wildcard fills its level, # is the last. */
-static bool wildcards_ok(td_slice filter)
-{
-    td_slice levels[TD_TOPIC_LEVELS_MAX];
-    size_t count = td_topic_split(filter, levels);
-    for (size_t i = 0; i < count; i++) {
-        if (has_wildcard(levels[i]) &&
-            (levels[i].n != 1 || (levels[i].p[0] == '#' && i + 1 < count))) {
-            return false;
-        }
-    }
-    return count > 0;
+    return td_mqtt_topic_valid(topic) && td_topic_depth_ok(topic);
 }
 
 bool td_filter_valid(td_slice filter)
 {
-    td_slice group, inner = filter;
-    if (!name_ok(filter)) {
-        return false;
-    }
-    if (td_filter_shared(filter, &group, &inner) && /* MQTT-4.8.2-1, -2 */
-        (group.n == 0 || has_wildcard(group) || inner.n == 0)) {
-        return false;
-    }
-    return wildcards_ok(inner);
+    return td_mqtt_filter_valid(filter) && td_topic_depth_ok(filter);
+}
+
+bool td_filter_shared(td_slice filter, td_slice *group, td_slice *inner)
+{
+    return td_mqtt_filter_shared(filter, group, inner);
 }
 
 bool td_filter_matches(td_slice filter, td_slice topic)

@@ -25,6 +25,24 @@ static enum td_err explain(const struct td_serve_listener *asked, enum td_err er
     return err;
 }
 
+static const char *keep(struct td_listener *l, const char *text)
+{
+    return (const char *)td_arena_copy(&l->texts, td_slice_of(text)).p;
+}
+
+/* What was asked for may go; the listener stays. */
+static void keep_texts(struct td_listener *l, const struct td_serve_listener *asked)
+{
+    td_arena_init(&l->texts, 0);
+    l->is = *asked;
+    l->is.address = keep(l, asked->address);
+    const char **at = td_arena_alloc(&l->texts, (asked->origins.count + 1) * sizeof *at);
+    for (size_t i = 0; i < asked->origins.count; i++) {
+        at[i] = keep(l, asked->origins.at[i]);
+    }
+    l->is.origins.at = at;
+}
+
 static enum td_err open_one(const struct td_listener_plan *plan,
                             const struct td_serve_listener *asked, struct td_listener **out,
                             struct td_buf *why)
@@ -38,8 +56,7 @@ static enum td_err open_one(const struct td_listener_plan *plan,
         return explain(asked, err, why);
     }
     l->owner.ready = plan->ready;
-    l->is = *asked;
-    l->is.address = td_strdup(td_slice_of(asked->address));
+    keep_texts(l, asked);
     l->of = plan->of;
     l->users = 1;
     *out = l;
@@ -75,7 +92,7 @@ struct td_listener *td_listener_ref(struct td_listener *l)
 void td_listener_unref(struct td_listener *l)
 {
     if (--l->users == 0) {
-        free((void *)(uintptr_t)l->is.address); /* it was const to all others */
+        td_arena_fini(&l->texts);
         free(l);
     }
 }

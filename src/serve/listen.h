@@ -7,8 +7,9 @@
 
 struct td_listener {
     struct td_owner owner;       /* first */
-    struct td_serve_listener is; /* as was asked for; the texts are its own */
-    void *of;                    /* the mqttd or httpd whose it is */
+    struct td_serve_listener is; /* as was asked for; the texts stand in `texts` */
+    struct td_arena texts;
+    void *of; /* the mqttd or httpd whose it is */
     struct td_listener *next;
     int stream;     /* -1: closed */
     uint32_t users; /* its connections, and the list while it is in it */

@@ -29,10 +29,17 @@ enum td_serve_kind {
     TD_SERVE_HTTP /* the page and the API */
 };
 
+struct td_serve_texts {
+    const char *const *at;
+    size_t count;
+};
+
 struct td_serve_listener {
     const char *address; /* "127.0.0.1:1883", "[::1]:0", "unix:/path" */
     enum td_serve_kind kind;
-    unsigned mode; /* of a unix socket's file, such as 0660; 0: 0600 */
+    unsigned mode;                 /* of a unix socket's file, such as 0660; 0: 0600 */
+    bool websocket;                /* MQTT comes in WebSockets; for HTTP it always may, at /mqtt */
+    struct td_serve_texts origins; /* of pages of other sites that may open one; "*": any */
 };
 
 struct td_serve_listeners {
@@ -68,12 +75,11 @@ struct td_serve_store_config { /* a zero takes the store's own default */
 };
 
 struct td_serve_http_config {
-    const char *const *hosts; /* names that requests may use beside the loopback ones */
-    size_t host_count;
-    uint32_t connections_max; /* further ones are closed */
-    uint32_t live_max;        /* of them, live feeds */
-    uint32_t body_bytes_max;  /* of a request */
-    uint32_t write_bytes_max; /* unsent bytes of one connection */
+    struct td_serve_texts hosts; /* names that requests may use beside the loopback ones */
+    uint32_t connections_max;    /* further ones are closed */
+    uint32_t live_max;           /* of them, live feeds */
+    uint32_t body_bytes_max;     /* of a request */
+    uint32_t write_bytes_max;    /* unsent bytes of one connection */
 };
 
 struct td_serve_config {

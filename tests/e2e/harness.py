@@ -3,6 +3,7 @@
     test_program.py --tandem build/tandem      start this hub, with a data directory of its own
     test_program.py --mosquitto                start Debian's mosquitto instead: it proves the tests
     test_program.py --port 1883                use a broker that runs already
+    test_program.py --over ws                  what clients go over: a WebSocket listener, or the page's
 
 Nothing here waits for a time to pass when it can wait for an event: "nothing arrives" is shown by a
 marker that is sent afterwards and arrives first.
@@ -62,7 +63,9 @@ class Broker:
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="tandem-e2e-"))
         self.data = self.home / "data"
         self.log = self.home / "log"
-        self.port = options.port or free_port()
+        self.port = options.port or free_port()  # plain TCP
+        self.over = options.over
+        self.over_port = self.port  # where the client under test goes
         atexit.register(self.forget)
 
     def start(self):
@@ -78,12 +81,26 @@ class Broker:
         self.http_port = self.http_port or free_port()
         command = [self.options.tandem, "serve", "--data", str(self.data),
                    "--mqtt", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http_port}"]
+        command += self.over_arguments()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command + self.arguments, stdout=subprocess.PIPE, stderr=log)
         line = self.process.stdout.readline().decode()
         if not line.startswith("ready"):
             raise AssertionError(f"the hub did not get ready: {line!r}\n{self.log_text()}")
         self.ready = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
+
+    def over_arguments(self):
+        """The listener that clients go over, as a configuration file."""
+        if self.over == "tcp":
+            return []
+        if self.over == "page":
+            self.over_port = self.http_port
+            return []
+        if self.over_port == self.port:
+            self.over_port = free_port()
+        file = self.home / "over.toml"
+        file.write_text(f'[[listener]]\naddress = "127.0.0.1:{self.over_port}"\nwebsocket = true\n')
+        return ["-c", str(file)]
 
     def start_mosquitto(self):
         conf = self.home / "mosquitto.conf"
@@ -139,6 +156,7 @@ def parser(description):
     which.add_argument("--tandem", default=str(TREE / "build/tandem"), help="the hub to start")
     which.add_argument("--mosquitto", action="store_true", help="start Debian's mosquitto instead")
     which.add_argument("--port", type=int, help="use a broker that listens here")
+    p.add_argument("--over", choices=("tcp", "ws", "page"), default="tcp", help="what clients go over")
     return p
 
 

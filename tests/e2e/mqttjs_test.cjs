@@ -7,6 +7,7 @@ const net = require('node:net');
 const mqtt = require('mqtt');
 
 const port = Number(process.env.MQTT_PORT);
+const over = { protocol: process.env.MQTT_PROTOCOL, port: Number(process.env.MQTT_OVER_PORT), path: '/mqtt' };
 const onMosquitto = process.env.BROKER === 'mosquitto';
 let names = 0;
 
@@ -23,7 +24,7 @@ class Peer {
         peer.messages = [];
         peer.waiting = [];
         peer.client = mqtt.connect({
-            host: '127.0.0.1', port, protocolVersion: version, reconnectPeriod: 0,
+            host: '127.0.0.1', ...over, protocolVersion: version, reconnectPeriod: 0,
             clientId: `js-${process.pid}-${names++}`, ...options,
         });
         peer.client.on('message', (topic, payload, packet) => {

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """Operations: what the hub says of itself and of its clients, and what it does under load."""
+import http.client
+import json
+import subprocess
 import unittest
+import urllib.parse
 
 import harness
 import rawmqtt
@@ -96,6 +100,96 @@ class Sys(unittest.TestCase):
         (own.home / "tandem.toml").write_text("[mqtt]\nsys_interval = 0\n")
         own.start()
         self.assertEqual({}, self.retained(own, "$SYS/#"))
+
+
+def ask(own, method, path):
+    """Gives (status, JSON)."""
+    c = http.client.HTTPConnection("127.0.0.1", own.http_port, timeout=harness.PATIENCE_S)
+    c.request(method, path)
+    answer = c.getresponse()
+    body = json.loads(answer.read())
+    c.close()
+    return answer.status, body
+
+
+def tandem(own, *words):
+    """Gives (exit status, output, errors) of a command that asks the hub."""
+    done = subprocess.run([own.options.tandem, *words, "--http", f"127.0.0.1:{own.http_port}"],
+                          capture_output=True, text=True, timeout=harness.PATIENCE_S)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Clients(unittest.TestCase):
+    """Who they are, what each has sent, got, not got."""
+
+    def one(self, own, name):
+        status, body = ask(own, "GET", "/api/v1/clients?client=" + urllib.parse.quote(name))
+        self.assertEqual(200, status, body)
+        return body["clients"][0]
+
+    def test_what_came_and_went_is_counted_for_each(self):
+        own = hub(self)
+        talker, ear = client(self, own, "talker"), client(self, own, "ear/1 ü", 4)
+        ear.subscribe(("a/+", 1))
+        talker.publish("a/b", b"1234", qos=1)
+        got = ear.next_publish()
+        ear.acknowledge(rawmqtt.PUBACK, got.id)
+        row = wait_for("the acknowledgement", lambda: (r := self.one(own, "ear/1 ü"))["ack_us"] and r)
+        self.assertEqual((1, 0, 1, 0), tuple(row[k] for k in ("messages_out", "messages_in",
+                                                             "subscriptions", "window")))
+        self.assertEqual((True, 4, "local"), (row["connected"], row["version"], row["principal"]))
+        self.assertRegex(row["address"], r"^127\.0\.0\.1:\d+$")
+        row = self.one(own, "talker")
+        self.assertEqual((1, 0, 5), (row["messages_in"], row["messages_out"], row["version"]))
+        self.assertGreater(row["bytes_in"], 10)
+        self.assertGreater(row["bytes_out"], 0)
+
+    def test_drops_are_told_by_reason(self):
+        own = hub(self, FAST + "queue_messages_max = 2\n")
+        away = client(self, own, "away", clean=False, pairs=((0x11, 600),))
+        away.subscribe(("a", 1), ("zero", 0))
+        away.disconnect()
+        wait_for("its going", lambda: not self.one(own, "away")["connected"])
+        talker = client(self, own, "talker")
+        for i in range(5):
+            talker.publish("a", b"%d" % i, qos=1)
+        talker.publish("zero", b"")
+        row = wait_for("the drops", lambda: (r := self.one(own, "away"))["dropped"] == 4 and r)
+        self.assertEqual({"queue_full": 3, "offline": 1}, row["drops"])
+        self.assertEqual((2, None), (row["queued"], row["address"]))
+        status, out, err = tandem(own, "clients", "--sort", "drops", "--limit", "1")
+        self.assertEqual((0, ""), (status, err))
+        self.assertIn("queue_full 3, offline 1", out)
+        self.assertNotIn("talker", out)
+
+    def test_the_greatest_come_first(self):
+        own = hub(self)
+        for n in (3, 5, 1, 4, 2):
+            c = client(self, own, f"c{n}")
+            for _ in range(n):
+                c.publish("x", b"", qos=1)
+        for limit in (2, 5, 100):
+            _, body = ask(own, "GET", f"/api/v1/clients?sort=in&limit={limit}")
+            self.assertEqual(["c5", "c4", "c3", "c2", "c1"][:limit],
+                             [c["client"] for c in body["clients"]])
+            self.assertEqual(5, body["sessions"])
+        status, body = ask(own, "GET", "/api/v1/clients?sort=luck")
+        self.assertEqual((400, True), (status, "'luck'" in body["detail"]))
+
+    def test_a_client_can_be_closed(self):
+        own = hub(self)
+        ear = client(self, own, "ear")
+        ear.subscribe(("will", 0))
+        bad = client(self, own, "a/b c", will=("will", b"closed", 0, False, ()))
+        status, body = ask(own, "DELETE", "/api/v1/clients/" + urllib.parse.quote("a/b c", safe=""))
+        self.assertEqual((200, {"closed": 1}), (status, body))
+        self.assertEqual(0x98, bad.reason_of(bad.closed()[-1]))
+        self.assertEqual(b"closed", ear.next_publish().payload)
+        self.assertEqual(404, ask(own, "DELETE", "/api/v1/clients/a%2Fb%20c")[0])
+        self.assertEqual(404, ask(own, "DELETE", "/api/v1/clients/ear?principal=other")[0])
+        self.assertEqual(1, tandem(own, "clients", "--close", "nobody")[0])
+        self.assertEqual(0, tandem(own, "clients", "--close", "ear")[0])
+        self.assertEqual(0x98, ear.reason_of(ear.closed()[-1]))
 
 
 if __name__ == "__main__":

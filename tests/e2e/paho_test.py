@@ -39,6 +39,7 @@ class Peer:
         self.clean = clean
         more = {} if version == V5 else {"clean_session": clean}
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.id, protocol=version,
+                                  transport="tcp" if broker.over == "tcp" else "websockets",
                                   manual_ack=manual_ack, reconnect_on_failure=False, **more)
         self.connected, self.messages, self.acks, self.gone = (queue.Queue() for _ in range(4))
         self.client.on_connect = lambda c, u, flags, reason, p: self.connected.put((flags, reason, p))
@@ -54,7 +55,7 @@ class Peer:
         more = {}
         if self.version == V5:
             more = {"clean_start": self.clean, "properties": props(PacketTypes.CONNECT, **properties)}
-        self.client.connect("127.0.0.1", broker.port, keepalive, **more)
+        self.client.connect("127.0.0.1", broker.over_port, keepalive, **more)
         self.client.loop_start()
         flags, self.reason, p = self.connected.get(timeout=PATIENCE_S)
         return flags.session_present, p
@@ -114,7 +115,8 @@ class Peer:
     def drop(self):
         """The network goes away: no DISCONNECT is sent."""
         # Only a shutdown is seen by the peer while the client's thread still holds the socket.
-        self.client.socket().shutdown(socket.SHUT_RDWR)
+        held = self.client.socket()
+        getattr(held, "_socket", held).shutdown(socket.SHUT_RDWR)  # below its WebSocket, if it has one
         self.client.loop_stop()
 
 

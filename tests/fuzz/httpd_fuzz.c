@@ -73,11 +73,45 @@ const struct td_record_stats *td_record_stats(const struct td_record *record)
     return &stats;
 }
 
+size_t td_mqttd_clients(const struct td_mqttd *d, enum td_mqttd_sort by, td_mono now,
+                        struct td_mqttd_client *out, size_t max)
+{
+    (void)d, (void)by, (void)now, (void)max;
+    out[0] = (struct td_mqttd_client){.client_id = TD_STR("c"), .stream = -1, .dropped = 3};
+    return 1;
+}
+
+size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                             td_mono now, struct td_mqttd_client *out, size_t max)
+{
+    (void)principal, (void)client_id;
+    return td_mqttd_clients(d, TD_MQTTD_SORT_NONE, now, out, max);
+}
+
+size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                              td_mono now)
+{
+    (void)d, (void)principal, (void)now;
+    return td_slice_eq(client_id, TD_STR("c/1"));
+}
+
+const char *td_drop_name(enum td_drop why)
+{
+    (void)why;
+    return "slow";
+}
+
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
 {
     static const struct td_mqttd_stats stats;
     (void)d;
     return &stats;
+}
+
+bool td_mqttd_has_room(const struct td_mqttd *d)
+{
+    (void)d;
+    return true;
 }
 
 uint64_t td_decide_event_count(const struct td_decide *d)
@@ -329,6 +363,15 @@ static void sys_close(struct td_sys *sys, int stream)
     }
 }
 
+void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
+                      td_slice rest, td_mono now)
+{
+    (void)d;
+    (void)now;
+    td_assert(listener->is.kind == TD_SERVE_HTTP && key.n == 24 && rest.n <= 16384);
+    seam.sys.close(&seam.sys, stream);
+}
+
 /* ---- the run ---- */
 
 static void ready(void *owner, int stream, unsigned how)
@@ -421,6 +464,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     hub =
         hub != NULL ? hub : td_hub_new(&limits, 1); /* once a process: only its counters are read */
     struct td_parts parts = {.sys = &seam.sys, .version = "1", .hub = hub};
+    parts.mqttd = (struct td_mqttd *)(void *)&parts; /* something */
     struct td_buf why;
     memset(&seam, 0, sizeof seam);
     memset(&world, 0, sizeof world);

@@ -63,6 +63,47 @@ const struct td_record_stats *td_record_stats(const struct td_record *record)
     return &stats;
 }
 
+size_t td_mqttd_clients(const struct td_mqttd *d, enum td_mqttd_sort by, td_mono now,
+                        struct td_mqttd_client *out, size_t max)
+{
+    (void)d, (void)by, (void)now, (void)max;
+    out[0] = (struct td_mqttd_client){.client_id = TD_STR("c"), .stream = -1, .dropped = 3};
+    return 1;
+}
+
+size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                             td_mono now, struct td_mqttd_client *out, size_t max)
+{
+    (void)principal, (void)client_id;
+    return td_mqttd_clients(d, TD_MQTTD_SORT_NONE, now, out, max);
+}
+
+size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                              td_mono now)
+{
+    (void)d, (void)principal, (void)now;
+    return td_slice_eq(client_id, TD_STR("c/1"));
+}
+
+bool td_mqttd_has_room(const struct td_mqttd *d)
+{
+    (void)d;
+    return true;
+}
+
+/* There is no MQTT here: a socket that becomes its own is closed. */
+void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
+                      td_slice rest, td_mono now)
+{
+    (void)d, (void)listener, (void)stream, (void)key, (void)rest, (void)now;
+}
+
+const char *td_drop_name(enum td_drop why)
+{
+    (void)why;
+    return "slow";
+}
+
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)
 {
     static const struct td_mqttd_stats stats = {.sessions = 815};
@@ -243,8 +284,7 @@ static const struct sim_program outside_program = {client_event, no_turn, no_dea
 static void bed_make(struct bed *b, uint64_t seed)
 {
     static const char *const hosts[] = {"hub.example"};
-    struct td_serve_http_config config = {.hosts = hosts,
-                                          .host_count = 1,
+    struct td_serve_http_config config = {.hosts = {hosts, 1},
                                           .connections_max = 20,
                                           .live_max = 2,
                                           .body_bytes_max = 10000,
@@ -365,6 +405,7 @@ static struct client *ask(struct bed *b, const char *request)
 
 #define H "Host: localhost:8080\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
+#define DELETE(path) "DELETE " path " HTTP/1.1\r\n" H "\r\n"
 #define JSON "Content-Type: application/json\r\n"
 #define POST_LENGTH(path, fields, n, body)                                                         \
     "POST " path " HTTP/1.1\r\n" H fields "Content-Length: " #n "\r\n\r\n" body
@@ -385,6 +426,14 @@ static void each_request_gets_its_status(void **state)
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"hub\":{\"published\":0,"},
         {GET("/api/v1/system"), "HTTP/1.1 200 OK", "\"record\":{\"rows\":4711,"},
         {GET("/api/v1/things"), "HTTP/1.1 200 OK", "{\"things\":[]}"},
+        {GET("/api/v1/clients"), "HTTP/1.1 200 OK", "\"client\":\"c\""},
+        {GET("/api/v1/clients?sort=x"), "HTTP/1.1 400 ", "queue, drops"},
+        {GET("/api/v1/clients?limit=1001"), "HTTP/1.1 400 ", "1 to 1000"},
+        {DELETE("/api/v1/clients/c%2F1"), "HTTP/1.1 200 OK", "{\"closed\":1}"},
+        {DELETE("/api/v1/clients/c"), "HTTP/1.1 404 ", "no such client"},
+        {DELETE("/api/v1/clients/c%2"), "HTTP/1.1 400 ", "hex digits"},
+        {DELETE("/api/v1/clients/"), "HTTP/1.1 405 ", "Allow: GET, HEAD"},
+        {DELETE("/api/v1/clients/a/b"), "HTTP/1.1 405 ", "Allow: GET, HEAD"},
         {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"name\":\"warm\",\"kind\":\"RULE\",\"file\":"},
         {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"last_fired\":null,\"last_action\":null"},
         {GET("/"), "HTTP/1.1 200 OK", "text/html"},

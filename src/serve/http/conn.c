@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "serve/http/inside.h"
+#include "serve/mqtt/mqttd.h"
 
 enum {
     SILENT_MS = 10000, /* a head, the next bytes of a body, the next bytes written */
@@ -277,6 +278,8 @@ static bool advance(struct td_httpd_conn *c, td_mono now)
             more = c->phase != TD_HTTPD_LIVE;
             break;
         }
+        case TD_HTTPD_MQTT:
+            return true; /* the caller hands it over */
         case TD_HTTPD_LINGER:
             td_buf_clear(&c->in);
             c->in_used = 0;
@@ -288,6 +291,23 @@ static bool advance(struct td_httpd_conn *c, td_mono now)
         }
     }
     return td_httpd_conn_write(c, now);
+}
+
+/* The socket goes to MQTT; c is gone. */
+static void hand_over(struct td_httpd_conn *c, td_mono now)
+{
+    td_mqttd_upgrade(c->d->parts->mqttd, c->listener, c->stream, c->upgrade_key, unread(c), now);
+    conn_free(c);
+}
+
+/* Goes on as far as it goes; c may be gone afterwards. */
+static void step(struct td_httpd_conn *c, td_mono now)
+{
+    if (!advance(c, now)) {
+        td_httpd_conn_close(c);
+    } else if (c->phase == TD_HTTPD_MQTT) {
+        hand_over(c, now);
+    }
 }
 
 /* False: the other side is gone or we are through with it. */
@@ -323,7 +343,9 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
     if (fine && (event->ready & TD_SYS_READ) && reads) {
         fine = read_some(c, now);
     }
-    if (!fine || !advance(c, now)) {
+    if (fine) {
+        step(c, now);
+    } else {
         td_httpd_conn_close(c);
     }
 }
@@ -348,9 +370,7 @@ static void conn_expire(struct td_httpd_conn *c, td_mono now)
                          .rule = "a head must be here within 10 s, a body must not pause for 10 s",
                          .remedy = "send it in one go"});
     td_httpd_conn_until(c, td_mono_after(now, SILENT_MS));
-    if (!advance(c, now)) {
-        td_httpd_conn_close(c);
-    }
+    step(c, now);
 }
 
 static void commits_through(struct td_httpd *d, td_mono now)
@@ -362,9 +382,7 @@ static void commits_through(struct td_httpd *d, td_mono now)
         if (c->phase == TD_HTTPD_WAIT && !c->asking &&
             (c->lsn <= durable || td_store_failed(store))) {
             td_httpd_published(c);
-            if (!advance(c, now)) {
-                td_httpd_conn_close(c);
-            }
+            step(c, now);
         }
     }
 }
@@ -379,8 +397,8 @@ void td_httpd_turn(struct td_httpd *d, td_mono now)
     td_httpd_live_turn(d, now);
     for (struct td_httpd_conn *c = d->first, *next; d->woken && c != NULL; c = next) {
         next = c->next;
-        if (c->phase == TD_HTTPD_ANSWER && !advance(c, now)) {
-            td_httpd_conn_close(c);
+        if (c->phase == TD_HTTPD_ANSWER) {
+            step(c, now);
         }
     }
     d->woken = false;

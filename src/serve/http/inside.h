@@ -22,6 +22,7 @@ enum td_httpd_phase {
     TD_HTTPD_WAIT,   /* the answer needs the store: a question, or a commit */
     TD_HTTPD_ANSWER, /* the answer is being written */
     TD_HTTPD_LIVE,   /* a WebSocket */
+    TD_HTTPD_MQTT,   /* becomes one of MQTT's connections */
     TD_HTTPD_LINGER  /* all is written and shut down; drains until the other side has seen it */
 };
 
@@ -41,6 +42,7 @@ struct td_httpd_conn {
     uint64_t ticket, lsn;
     uint32_t series; /* what the question is about */
     const struct td_httpd_route *route;
+    td_slice upgrade_key; /* MQTT: of the handshake; borrows as head does */
     struct td_http reader;
     struct td_http_head head; /* borrows from `in`, which does not move while it is in use */
     struct td_buf in;         /* the head, behind it bytes not yet used from in_used on */
@@ -160,7 +162,9 @@ bool td_httpd_route(struct td_httpd_conn *c);
 void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 /* What it waited for is durable (or the store has failed). */
 void td_httpd_published(struct td_httpd_conn *c);
-/* The rows' handlers: metrics.c, api.c, history.c, messages.c, live.c. */
+/* What stands in the path where the route has {name}, as it was written. */
+td_slice td_httpd_rest(const struct td_httpd_conn *c);
+/* The rows' handlers: metrics.c, api.c, clients.c, history.c, messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
 void td_httpd_system(struct td_httpd_conn *c, td_mono now);
@@ -169,7 +173,10 @@ void td_httpd_things(struct td_httpd_conn *c, td_mono now);
 void td_httpd_series(struct td_httpd_conn *c, td_mono now);
 void td_httpd_query(struct td_httpd_conn *c, td_mono now);
 void td_httpd_messages(struct td_httpd_conn *c, td_mono now);
+void td_httpd_clients(struct td_httpd_conn *c, td_mono now);
+void td_httpd_client_close(struct td_httpd_conn *c, td_mono now);
 void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
+void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now); /* the handshake */
 void td_httpd_page(struct td_httpd_conn *c);
 
 /* ---- live.c ---- */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include "serve/http/feed.h"
+#include "serve/mqtt/mqttd.h"
+#include "serve/upgrade.h"
 
 enum {
     SLICE_MS_MAX = 60000,
@@ -167,40 +169,14 @@ bool td_httpd_live_feed(struct td_httpd_conn *c, uint8_t *p, size_t n, td_mono n
 
 /* ---- the handshake (RFC 6455, 4.2) ---- */
 
-static void refuse(struct td_httpd_conn *c, unsigned status, const char *thing, const char *rule,
-                   struct td_http_field field)
+static void refuse(struct td_httpd_conn *c, const struct td_upgrade_refusal *why,
+                   const char *remedy)
 {
-    td_httpd_problem(
-        c, &(struct td_httpd_problem){.status = status,
-                                      .thing = thing,
-                                      .rule = rule,
-                                      .remedy = "open a WebSocket with subprotocol tandem.live.1",
-                                      .field = field});
-}
-
-static bool handshake_fine(struct td_httpd_conn *c, td_slice *key)
-{
-    static const struct td_http_field none = {{NULL, 0}, {NULL, 0}};
-    td_slice version = {NULL, 0}, protocols = {NULL, 0};
-    if (!c->head.upgrade_websocket) {
-        refuse(c, 426, "Upgrade", "this path is a WebSocket",
-               (struct td_http_field){TD_STR("Upgrade"), TD_STR("websocket")});
-    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Version"), &version) != 1 ||
-               !td_slice_eq(version, TD_STR("13"))) {
-        refuse(c, 426, "Sec-WebSocket-Version", "only 13 is spoken here",
-               (struct td_http_field){TD_STR("Sec-WebSocket-Version"), TD_STR("13")});
-    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Key"), key) != 1 ||
-               !td_ws_key_valid(*key)) {
-        refuse(c, 400, "Sec-WebSocket-Key", "it is base64 of 16 bytes, once", none);
-    } else if (td_http_field(&c->head, TD_STR("Sec-WebSocket-Protocol"), &protocols) != 1 ||
-               !td_http_list_has(protocols, TD_STR("tandem.live.1"))) {
-        refuse(c, 400, "Sec-WebSocket-Protocol", "it must offer tandem.live.1", none);
-    } else if (c->d->stats.live >= c->d->config.live_max) {
-        refuse(c, 503, "live feeds", "there are as many as there may be ([http] live_max)", none);
-    } else {
-        return true;
-    }
-    return false;
+    td_httpd_problem(c, &(struct td_httpd_problem){.status = why->status,
+                                                   .thing = why->thing,
+                                                   .rule = why->rule,
+                                                   .remedy = remedy,
+                                                   .field = why->field});
 }
 
 static void live_new(struct td_httpd_conn *c, td_mono now)
@@ -221,22 +197,40 @@ static void live_new(struct td_httpd_conn *c, td_mono now)
 
 void td_httpd_live(struct td_httpd_conn *c, td_mono now)
 {
+    static const td_slice protocol = {(const uint8_t *)"tandem.live.1", 13};
+    struct td_upgrade_refusal why = {.status = 503,
+                                     .thing = "live feeds",
+                                     .rule = "there are as many as there may be ([http] live_max)"};
     td_slice key = {NULL, 0};
     uint8_t accept[TD_WS_ACCEPT_BYTES];
-    if (!handshake_fine(c, &key)) {
+    if (!td_upgrade_asked(&c->head, protocol, &key, &why) ||
+        c->d->stats.live >= c->d->config.live_max) {
+        refuse(c, &why, "open a WebSocket with subprotocol tandem.live.1");
         return;
     }
     td_ws_accept(key, accept);
     c->close_after = false; /* the answer's Connection field is the one below */
-    struct td_httpd_answer a = {
-        .status = 101,
-        .fields = {{TD_STR("Upgrade"), TD_STR("websocket")},
-                   {TD_STR("Connection"), TD_STR("Upgrade")},
-                   {TD_STR("Sec-WebSocket-Accept"), {accept, sizeof accept}},
-                   {TD_STR("Sec-WebSocket-Protocol"), TD_STR("tandem.live.1")}},
-        .field_count = 4};
+    struct td_httpd_answer a = {.status = 101, .field_count = TD_UPGRADE_FIELDS};
+    td_upgrade_fields((td_slice){accept, sizeof accept}, protocol, a.fields);
     td_httpd_answer(c, &a);
     live_new(c, now);
+}
+
+/* MQTT answers by itself, so nothing of ours may be under way. */
+void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now)
+{
+    struct td_upgrade_refusal why = {
+        .status = 503,
+        .thing = "MQTT",
+        .rule = "there are as many connections as there may be ([mqtt] connections_max)"};
+    (void)now;
+    if (td_upgrade_asked(&c->head, TD_STR("mqtt"), &c->upgrade_key, &why) &&
+        c->d->parts->mqttd != NULL && td_mqttd_has_room(c->d->parts->mqttd) &&
+        td_httpd_conn_unsent(c) == 0) {
+        c->phase = TD_HTTPD_MQTT;
+    } else {
+        refuse(c, &why, "open a WebSocket with subprotocol mqtt");
+    }
 }
 
 bool td_httpd_live_watching(const struct td_httpd_conn *c)

@@ -4,6 +4,7 @@
  * go by (a stranger's name that resolves to our address is DNS rebinding), and what changes
  * something or opens a feed must come from our own origin. No CORS field is ever sent. */
 #include "serve/http/inside.h"
+#include "serve/upgrade.h"
 #include "serve/web.h"
 
 const struct td_httpd_route td_httpd_routes[] = {
@@ -25,59 +26,29 @@ static bool refuse(struct td_httpd_conn *c, unsigned status, const char *thing, 
 
 /* ---- who may ask ---- */
 
-/* "name:8080", "[::1]:8080" -> "name", "[::1]". */
-static td_slice without_port(td_slice host)
-{
-    size_t bracket = td_slice_find(host, ']'), from = bracket < host.n ? bracket : 0;
-    return td_slice_head(host, from + td_slice_find(td_slice_skip(host, from), ':'));
-}
-
-/* 127.x.y.z as digits and dots: nobody else can own that. */
-static bool is_loopback_address(td_slice name)
-{
-    if (!td_slice_starts(name, TD_STR("127."))) {
-        return false;
-    }
-    for (size_t i = 0; i < name.n; i++) {
-        if (!td_in(name.p[i], '0', '9') && name.p[i] != '.') {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool is_ours(const struct td_httpd_conn *c, td_slice host)
 {
-    const struct td_serve_http_config *config = &c->d->config;
+    const struct td_serve_texts *hosts = &c->d->config.hosts;
     struct td_sys *sys = c->d->parts->sys;
-    td_slice name = without_port(host);
     char local[64];
-    if (td_http_same(name, TD_STR("localhost")) || td_slice_eq(name, TD_STR("[::1]")) ||
-        is_loopback_address(name)) {
+    sys->address(sys, c->stream, false, local);
+    if (td_host_is_local(host, td_slice_of(local))) {
         return true;
     }
-    sys->address(sys, c->stream, false, local); /* the address that the client has dialled */
-    if (td_slice_eq(name, without_port(td_slice_of(local)))) {
-        return true;
-    }
-    for (size_t i = 0; i < config->host_count; i++) {
-        if (td_http_same(name, td_slice_of(config->hosts[i]))) {
+    for (size_t i = 0; i < hosts->count; i++) {
+        if (td_http_same(td_host_without_port(host), td_slice_of(hosts->at[i]))) {
             return true;
         }
     }
     return false;
 }
 
-/* No Origin: not a browser. */
-static bool is_same_origin(const struct td_httpd_conn *c)
+/* For MQTT other sites may be listed; the live feed and the API are for our own page. */
+static bool origin_fine(const struct td_httpd_conn *c)
 {
-    td_slice origin = {NULL, 0};
-    size_t count = td_http_field(&c->head, TD_STR("Origin"), &origin);
-    if (count == 0) {
-        return true;
-    }
-    return count == 1 && td_slice_starts(origin, TD_STR("http://")) &&
-           td_http_same(td_slice_skip(origin, 7), c->head.host);
+    bool mqtt = td_slice_eq(c->head.path, TD_STR("/mqtt"));
+    return td_origin_is_same(&c->head) ||
+           (mqtt && td_origin_is_listed(&c->head, &c->listener->is.origins));
 }
 
 static bool may_ask(struct td_httpd_conn *c)
@@ -89,7 +60,7 @@ static bool may_ask(struct td_httpd_conn *c)
         return refuse(c, 421, "Host", c->head.host, "not a name that this hub goes by",
                       "use its address, or add the name to hosts in section [http]");
     }
-    if ((!reads || c->head.upgrade_websocket) && !is_same_origin(c)) {
+    if ((!reads || c->head.upgrade_websocket) && !origin_fine(c)) {
         (void)td_http_field(&c->head, TD_STR("Origin"), &origin);
         return refuse(c, 403, "Origin", origin, "a page of another site may not do this",
                       "ask from the hub's own page or from a program");
@@ -99,13 +70,30 @@ static bool may_ask(struct td_httpd_conn *c)
 
 /* ---- which row ---- */
 
+/* A row's path may end in {name}: there stands any text without '/', see td_httpd_rest(). */
+static bool is_path(td_slice path, td_slice row)
+{
+    size_t fixed = td_slice_find(row, '{');
+    if (fixed == row.n) {
+        return td_slice_eq(path, row);
+    }
+    td_slice rest = td_slice_skip(path, fixed);
+    return td_slice_starts(path, td_slice_head(row, fixed)) && rest.n > 0 &&
+           td_slice_find(rest, '/') == rest.n;
+}
+
+td_slice td_httpd_rest(const struct td_httpd_conn *c)
+{
+    return td_slice_skip(c->head.path, td_slice_find(td_slice_of(c->route->path), '{'));
+}
+
 /* The methods that a path knows, as "GET, POST"; 0: the path is in no row. */
 static size_t methods_of(td_slice path, char out[64])
 {
     size_t n = 0;
     for (size_t i = 0; i < td_httpd_route_count; i++) {
         const struct td_httpd_route *r = &td_httpd_routes[i];
-        if (td_slice_eq(path, td_slice_of(r->path))) {
+        if (is_path(path, td_slice_of(r->path))) {
             size_t more = strlen(r->method);
             td_assert(n + more + 8 < 64);
             if (n > 0) {
@@ -124,8 +112,7 @@ static const struct td_httpd_route *row_of(td_slice method, td_slice path)
     td_slice wanted = td_slice_eq(method, TD_STR("HEAD")) ? TD_STR("GET") : method;
     for (size_t i = 0; i < td_httpd_route_count; i++) {
         const struct td_httpd_route *r = &td_httpd_routes[i];
-        if (td_slice_eq(wanted, td_slice_of(r->method)) &&
-            td_slice_eq(path, td_slice_of(r->path))) {
+        if (td_slice_eq(wanted, td_slice_of(r->method)) && is_path(path, td_slice_of(r->path))) {
             return r;
         }
     }

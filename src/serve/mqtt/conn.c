@@ -232,12 +232,24 @@ void td_mqttd_conn_refuse(struct conn *c, uint8_t reason, const char *text, td_m
     say_goodbye(c, now);
 }
 
+void td_mqttd_conn_end(struct conn *c, td_mono now)
+{
+    if (c->ws != NULL) {
+        say_goodbye(c, now);
+    } else {
+        td_mqttd_conn_close(c, now);
+    }
+}
+
 void td_mqttd_conn_free(struct conn *c)
 {
     answers_free(c);
     td_mqttd_aliases_free(c);
     out_give(c);
     td_buf_fini(&c->in);
+    if (c->ws != NULL) {
+        td_mqttd_ws_free(c->ws);
+    }
     free(c->m.aliases);
     td_listener_unref(c->listener);
     free(c);
@@ -344,6 +356,18 @@ static void feed_kept(struct conn *c, td_mono now)
     keep_rest(c, in);
 }
 
+/* Counts what was read, and takes off what stands around MQTT's bytes in p[0..n); gives how many
+ * there are now. */
+static inline size_t unframed(struct conn *c, uint8_t *p, size_t n)
+{
+    c->heard += (uint32_t)n;
+    c->d->stats.bytes_in += n;
+    if (c->session != NULL) {
+        c->session->tally.bytes_in += n;
+    }
+    return c->ws == NULL ? n : td_mqttd_ws_in(c->ws, p, n);
+}
+
 /* Reads once. A connection with the beginning of a packet reads behind it, so that the end of a
  * large packet is never copied twice; memory follows what came, not what was announced. */
 static enum td_err read_some(struct conn *c, td_mono now)
@@ -354,9 +378,7 @@ static enum td_err read_some(struct conn *c, td_mono now)
     if (c->in.n == 0) {
         err = sys_of(c)->read(sys_of(c), c->stream, d->read, READ_BYTES, &got);
         if (err == TD_OK) {
-            td_slice in = {d->read, got};
-            c->heard += (uint32_t)got;
-            d->stats.bytes_in += got;
+            td_slice in = {d->read, unframed(c, d->read, got)};
             feed(c, &in, now);
             keep_rest(c, in);
         }
@@ -366,12 +388,19 @@ static enum td_err read_some(struct conn *c, td_mono now)
     td_assert(td_buf_reserve(&c->in, more) == TD_OK);
     err = sys_of(c)->read(sys_of(c), c->stream, c->in.p + c->in.n, c->in.cap - c->in.n, &got);
     if (err == TD_OK) {
-        c->heard += (uint32_t)got;
-        c->in.n += got;
-        d->stats.bytes_in += got;
+        c->in.n += unframed(c, c->in.p + c->in.n, got);
         feed_kept(c, now);
     }
     return err;
+}
+
+/* The WebSocket was closed, or its frames were wrong: MQTT's last word is not for such an end. */
+static void ended_by_ws(struct conn *c, td_mono now)
+{
+    if (c->ws != NULL && c->ws->over && c->stream >= 0 && !c->last_word) {
+        c->d->stats.protocol_errors += c->ws->code != TD_WS_CODE_NORMAL;
+        say_goodbye(c, now);
+    }
 }
 
 static void drain(struct conn *c, td_mono now)
@@ -406,6 +435,7 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
     }
     enum td_err err = read_some(c, now);
     if (err == TD_OK) {
+        ended_by_ws(c, now);
         touch(c);
     } else if (err != TD_EAGAIN) {
         td_mqttd_conn_close(c, now);
@@ -414,7 +444,7 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
 
 /* ---- accepting ---- */
 
-static void conn_new(struct td_mqttd *d, struct td_listener *l, int stream, td_mono now)
+static struct conn *conn_new(struct td_mqttd *d, struct td_listener *l, int stream, td_mono now)
 {
     struct conn *c = td_alloc(sizeof *c);
     c->owner.ready = conn_ready;
@@ -433,6 +463,12 @@ static void conn_new(struct td_mqttd *d, struct td_listener *l, int stream, td_m
     sys_of(c)->owner_set(sys_of(c), stream, &c->owner);
     d->stats.connections++;
     d->stats.connections_total++;
+    if (l->is.websocket || l->is.kind != TD_SERVE_MQTT) {
+        char local[64];
+        sys_of(c)->address(sys_of(c), stream, false, local);
+        c->ws = td_mqttd_ws_new(&l->is.origins, local);
+    }
+    return c;
 }
 
 void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now)
@@ -443,13 +479,34 @@ void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *
     int stream;
     d->now = now;
     while (sys->accept(sys, event->stream, &l->owner, &stream) == TD_OK) {
-        if (d->stats.connections >= d->config.connections_max) {
+        if (td_mqttd_has_room(d)) {
+            (void)conn_new(d, l, stream, now);
+        } else {
             d->stats.connections_refused++;
             sys->close(sys, stream);
-        } else {
-            conn_new(d, l, stream, now);
         }
     }
+}
+
+bool td_mqttd_has_room(const struct td_mqttd *d)
+{
+    return d->stats.connections < d->config.connections_max;
+}
+
+void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
+                      td_slice rest, td_mono now)
+{
+    struct conn *c = conn_new(d, listener, stream, now);
+    d->now = now;
+    td_mqttd_ws_open(c->ws, key);
+    td_assert(rest.n <= READ_BYTES);
+    td_put_bytes(d->read, rest);
+    td_slice in = {d->read, unframed(c, d->read, rest.n)};
+    feed(c, &in, now);
+    keep_rest(c, in);
+    ended_by_ws(c, now);
+    touch(c);
+    watch(c);
 }
 
 /* ---- the turn ---- */
@@ -498,6 +555,26 @@ void td_mqttd_conns_settle(struct td_mqttd *d, td_mono now)
     }
 }
 
+/* Is there something to be written? */
+static inline bool pending(const struct conn *c)
+{
+    return c->ws == NULL ? conn_unsent(c) > 0 : td_mqttd_ws_pending(c->ws, conn_unsent(c));
+}
+
+/* Writes what fits; *sent: of MQTT's bytes. */
+static enum td_err write_some(struct conn *c, size_t *sent)
+{
+    struct td_sys *sys = sys_of(c);
+    td_slice parts[2] = {{c->out.p + c->out_sent, conn_unsent(c)}};
+    if (c->ws == NULL) {
+        return sys->write(sys, c->stream, parts, 1, sent);
+    }
+    size_t n = td_mqttd_ws_parts(c->ws, parts[0], parts), all = 0;
+    enum td_err err = sys->write(sys, c->stream, parts, n, &all);
+    *sent = td_mqttd_ws_sent(c->ws, all);
+    return err;
+}
+
 static void written(struct conn *c)
 {
     out_give(c);
@@ -509,10 +586,12 @@ static void written(struct conn *c)
 
 static void flush(struct conn *c, td_mono now)
 {
-    while (conn_unsent(c) > 0) {
-        td_slice part = {c->out.p + c->out_sent, conn_unsent(c)};
+    if (c->ws != NULL && c->last_word) {
+        td_mqttd_ws_close(c->ws, TD_WS_CODE_NORMAL);
+    }
+    while (pending(c)) {
         size_t sent = 0;
-        enum td_err err = sys_of(c)->write(sys_of(c), c->stream, &part, 1, &sent);
+        enum td_err err = write_some(c, &sent);
         if (err == TD_EAGAIN) {
             c->blocked = true;
             break;
@@ -523,8 +602,11 @@ static void flush(struct conn *c, td_mono now)
         }
         c->out_sent += sent;
         c->d->stats.bytes_out += sent;
+        if (c->session != NULL) {
+            c->session->tally.bytes_out += sent;
+        }
     }
-    if (conn_unsent(c) == 0) {
+    if (!pending(c)) {
         written(c);
         if (c->session != NULL && c->session->sending.first != NULL) {
             td_mqttd_session_pump_later(c->session);
@@ -556,7 +638,7 @@ void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now)
         struct conn *next = c->next_touched;
         c->touched = false;
         if (c->stream >= 0) {
-            bool answered = c->out.n > 0;
+            bool answered = c->out.n > 0 || (c->ws != NULL && pending(c));
             if (!c->blocked && (answered || (c->last_word && !c->draining))) {
                 flush(c, now);
             }

@@ -4,6 +4,7 @@
 
 #include "serve/listen.h"
 #include "serve/mqtt/mqttd.h"
+#include "serve/mqtt/ws.h"
 #include "store/store.h"
 #include "wire/mqtt/mqtt.h"
 #include "wire/mqtt/window.h"
@@ -51,6 +52,7 @@ struct conn {
     size_t out_sent;
     struct answers *answers;         /* NULL: none waits */
     struct aliases_out *aliases_out; /* NULL: the client takes none, or nothing came twice yet */
+    struct td_mqttd_ws *ws;          /* NULL: MQTT's bytes stand in the stream as they are */
     struct td_timer timer;
     uint32_t heard; /* bytes read in this turn */
     int stream;     /* -1: closed, freed when the turn ends */
@@ -83,6 +85,8 @@ void td_mqttd_conn_answer(struct conn *c, uint64_t lsn, const struct td_mqtt_pac
 void td_mqttd_conn_ack(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id, uint8_t reason);
 /* The last word, for `reason`; its session becomes offline and keeps its will. */
 void td_mqttd_conn_refuse(struct conn *c, uint8_t reason, const char *text, td_mono now);
+/* The client has said goodbye: closes; a WebSocket is closed in its own way first. */
+void td_mqttd_conn_end(struct conn *c, td_mono now);
 /* Closes now, without a word. */
 void td_mqttd_conn_close(struct conn *c, td_mono now);
 /* Sends what is durable, resumes reading where it may. */
@@ -131,9 +135,10 @@ struct entry {
     uint16_t id_count;
     uint8_t qos; /* 0: a retained message that waits for room */
     bool retain;
-    bool sent;   /* it may have been before, so the next time is a duplicate */
-    bool queued; /* stands in one of the session's two queues */
-    bool routed; /* in d->routed: the publish under way needs it */
+    bool sent;        /* it may have been before, so the next time is a duplicate */
+    bool queued;      /* stands in one of the session's two queues */
+    bool routed;      /* in d->routed: the publish under way needs it */
+    uint32_t sent_us; /* when it was written last, cut to 32 bits */
     uint32_t ids[];
 };
 
@@ -148,6 +153,15 @@ struct will {
     uint32_t delay_s;
 };
 
+/* What came and went since the session began. */
+struct tally {
+    uint64_t messages_in, messages_out; /* PUBLISH packets */
+    uint64_t bytes_in, bytes_out;
+    uint64_t *drops;             /* TD_DROP_COUNT of them; NULL: nothing was dropped yet */
+    td_mono since;               /* when its client came or went */
+    uint32_t ack_us, ack_us_max; /* from PUBLISH to PUBACK or PUBREC: moving average, longest */
+};
+
 struct session {
     struct td_subscriber sub; /* first */
     struct td_mqttd *d;
@@ -160,6 +174,7 @@ struct session {
     struct td_mqtt_window window;
     struct td_mqtt_ids ids; /* QoS 2 on its way in */
     uint64_t in_lsn;        /* of the last QoS 2 id */
+    struct tally tally;
     struct will will;
     struct td_timer timer; /* offline: the earlier of the two below */
     td_mono will_at, ends_at;
@@ -238,6 +253,13 @@ void td_mqttd_session_restore(struct session *s, struct entry *e, bool received)
 void td_mqttd_session_assign(struct session *s);
 /* Makes room in the set of incoming QoS 2 ids. */
 void td_mqttd_session_ids_lend(struct session *s);
+
+/* ---- clients, one by one (clients.c) ---- */
+
+/* Counts that the session does not get a message, for its own and for all. */
+void td_mqttd_drop(struct session *s, td_slice topic, enum td_drop why);
+/* The message of e was acknowledged. */
+void td_mqttd_tally_ack(struct session *s, const struct entry *e);
 
 /* ---- the store (keep.c) ---- */
 

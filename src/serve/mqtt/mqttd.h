@@ -17,6 +17,26 @@
 
 struct td_mqttd;
 
+/* Why a session did not get a message. */
+#define TD_DROPS(D)                                                                                \
+    D(QUEUE_FULL, queue_full, "the oldest of a full queue")                                        \
+    D(SLOW, slow, "QoS 0 to a client that does not read")                                          \
+    D(OFFLINE, offline, "QoS 0 to an absent client")                                               \
+    D(TOO_LARGE, too_large, "over the client's maximum packet size")                               \
+    D(EXPIRED, expired, "message expiry")                                                          \
+    D(REFUSED, refused, "the client's PUBACK or PUBREC said no")                                   \
+    D(SESSION_END, session_end, "still queued when its session ended")
+
+enum td_drop {
+#define D(NAME, name, text) TD_DROP_##NAME,
+    TD_DROPS(D)
+#undef D
+        TD_DROP_COUNT
+};
+
+/* "queue_full" */
+const char *td_drop_name(enum td_drop why);
+
 struct td_mqttd_stats {
     uint64_t connections, connections_total, connections_refused, sessions;
     uint64_t clients, clients_max, connects; /* sessions with a client; CONNECTs accepted */
@@ -26,13 +46,9 @@ struct td_mqttd_stats {
     uint64_t publish_bytes_in, publish_bytes_out; /* their payloads */
     uint64_t acks_waiting;                        /* answers that wait for a commit, now */
     uint64_t queued, queued_bytes;                /* messages in sessions' queues, now */
-    uint64_t dropped_queue_full;                  /* the oldest of a full queue */
-    uint64_t dropped_slow;                        /* QoS 0 to a client that does not read */
-    uint64_t dropped_offline;                     /* QoS 0 to an absent client */
-    uint64_t dropped_too_large;                   /* over the client's maximum packet size */
-    uint64_t dropped_expired;                     /* message expiry */
-    uint64_t dropped_refused;                     /* the client's PUBACK or PUBREC said no */
-    uint64_t dropped_session_end;                 /* still queued when its session ended */
+#define D(NAME, name, text) uint64_t dropped_##name;
+    TD_DROPS(D)
+#undef D
     uint64_t redelivered, takeovers, wills;
     uint64_t protocol_errors, keepalive_timeouts;
 };
@@ -53,6 +69,58 @@ td_mono td_mqttd_deadline(const struct td_mqttd *d);
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d);
 /* Where its i-th listener listens, as text with NUL; false: there are no more. */
 bool td_mqttd_address(const struct td_mqttd *d, size_t i, char out[64]);
+
+/* ---- clients, one by one (clients.c) ---- */
+
+/* A session as it is now. */
+struct td_mqttd_client {
+    td_slice principal, client_id; /* borrowed: until the next event */
+    bool connected;
+    uint8_t version; /* 3, 4, 5; 0: not connected */
+    uint16_t keep_alive_s;
+    int stream;        /* -1: not connected */
+    uint32_t expiry_s; /* 0: ends with the connection; UINT32_MAX: never */
+    uint64_t since_ms; /* it came or went so long ago */
+    uint32_t subscriptions;
+    uint64_t messages_in, messages_out, bytes_in, bytes_out; /* since the session began */
+    uint32_t queued;                                         /* wait for room in the window */
+    uint64_t queued_bytes, unsent_bytes; /* unsent: written to a socket that takes no more */
+    uint32_t window, window_max;         /* QoS 1, 2 sent and not acknowledged; at most */
+    uint32_t ack_us, ack_us_max; /* from a message to its acknowledgement: recent, longest */
+    uint64_t dropped;            /* all of the next */
+    uint64_t drops[TD_DROP_COUNT];
+};
+
+enum td_mqttd_sort {
+    TD_MQTTD_SORT_NONE, /* in the order of birth */
+    TD_MQTTD_SORT_QUEUE,
+    TD_MQTTD_SORT_DROPS,
+    TD_MQTTD_SORT_UNSENT,
+    TD_MQTTD_SORT_ACK,
+    TD_MQTTD_SORT_IN,
+    TD_MQTTD_SORT_OUT
+};
+
+/* Gives the `max` first by that order, greatest first, into `out`; the count of them. It looks at
+ * every session. */
+size_t td_mqttd_clients(const struct td_mqttd *d, enum td_mqttd_sort by, td_mono now,
+                        struct td_mqttd_client *out, size_t max);
+/* The sessions of a client id, of one principal or (principal.n 0) of all, `max` at most. */
+size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                             td_mono now, struct td_mqttd_client *out, size_t max);
+/* Says DISCONNECT 0x98 to the clients of that id and closes their connections; gives how many. What
+ * the sessions keep stays, wills go out. */
+size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice client_id,
+                              td_mono now);
+/* ---- for serve/http: a WebSocket at the page's address becomes an MQTT connection ---- */
+
+/* May one more connection come? */
+bool td_mqttd_has_room(const struct td_mqttd *d);
+struct td_listener;
+/* Takes the stream over: answers the handshake that had this key; `rest` (64 KB at most, copied)
+ * was read behind it. There must be room. */
+void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
+                      td_slice rest, td_mono now);
 
 /* ---- for td_publish: around one message ---- */
 

@@ -228,6 +228,7 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     will_set(s, p);
     s->conn = c;
     c->session = s;
+    s->tally.since = now;
     client_counted(d);
     s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
@@ -288,6 +289,7 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     struct session *s = c->session;
     d->stats.publish_in++;
     d->stats.publish_bytes_in += p->payload.n;
+    s->tally.messages_in++;
     uint8_t refusal = publish_refusal(p);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         publish_refuse(c, p, refusal);
@@ -468,7 +470,7 @@ static void on_disconnect(struct conn *c, const struct td_mqtt_packet *p, td_mon
     }
     c->session = NULL;
     td_mqttd_session_offline(s, p->reason != TD_MQTT_REASON_SUCCESS, now);
-    td_mqttd_conn_close(c, now);
+    td_mqttd_conn_end(c, now);
 }
 
 void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now)

@@ -199,11 +199,12 @@ static size_t size_with_alias(struct conn *c, struct td_mqtt_publish *p)
 }
 
 /* Encodes a PUBLISH if the client takes its size and out has room below `most`. */
-static enum sent publish_write(struct conn *c, struct td_mqtt_publish *p, size_t most)
+static enum sent publish_write(struct session *s, struct td_mqtt_publish *p, size_t most)
 {
+    struct conn *c = s->conn;
     size_t n = c->m.peer_alias_max > 0 ? size_with_alias(c, p) : td_mqtt_publish_size(p);
     if (n == 0 || n > c->m.peer_packet_bytes_max) {
-        c->d->stats.dropped_too_large++;
+        td_mqttd_drop(s, p->topic, TD_DROP_TOO_LARGE);
         return SENT_TOO_LARGE;
     }
     if (conn_unsent(c) > 0 && conn_unsent(c) + n > most) {
@@ -216,6 +217,7 @@ static enum sent publish_write(struct conn *c, struct td_mqtt_publish *p, size_t
     c->d->stats.publish_out++;
     c->d->stats.publish_bytes_out += p->payload.n;
     c->d->stats.packets_out++;
+    s->tally.messages_out++;
     return SENT;
 }
 
@@ -225,7 +227,7 @@ static void deliver_now(struct session *s, const struct td_message *m,
     struct td_mqttd *d = s->d;
     struct conn *c = s->conn;
     if (c == NULL || !c->open) {
-        d->stats.dropped_offline++;
+        td_mqttd_drop(s, m->topic, TD_DROP_OFFLINE);
         return;
     }
     struct td_mqtt_publish p = {.topic = m->topic,
@@ -236,8 +238,8 @@ static void deliver_now(struct session *s, const struct td_message *m,
                                 .expiry_s = expiry_left_s(m, d->now),
                                 .version = c->m.version,
                                 .retain = m->retain && delivery->retain_as_published};
-    if (publish_write(c, &p, d->config.write_bytes_max) == SENT_LATER) {
-        d->stats.dropped_slow++;
+    if (publish_write(s, &p, d->config.write_bytes_max) == SENT_LATER) {
+        td_mqttd_drop(s, m->topic, TD_DROP_SLOW);
     }
 }
 
@@ -264,7 +266,7 @@ static void routed_add(struct session *s, struct entry *e)
 static void make_room(struct session *s, size_t more)
 {
     while (s->waiting.count > 0 && queue_full(s, more) && !s->waiting.first->routed) {
-        s->d->stats.dropped_queue_full++;
+        td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_QUEUE_FULL);
         entry_end(s, waiting_take(s));
     }
 }
@@ -276,7 +278,7 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
     uint8_t qos = delivery->qos < m->qos ? delivery->qos : m->qos;
     s->d->reached++;
     if (expired(m, s->d->now)) {
-        s->d->stats.dropped_expired++;
+        td_mqttd_drop(s, m->topic, TD_DROP_EXPIRED);
         return;
     }
     bool absent = s->conn == NULL || !s->conn->open;
@@ -396,7 +398,7 @@ void td_mqttd_session_assign(struct session *s)
     }
     while (s->waiting.first != NULL) {
         if (expired(s->waiting.first->m, s->d->now)) {
-            s->d->stats.dropped_expired++;
+            td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_EXPIRED);
             entry_end(s, waiting_take(s));
         } else if (!assign_first(s)) {
             return;
@@ -451,8 +453,9 @@ static void entry_write(struct session *s, struct entry *e)
                                 .qos = e->qos,
                                 .retain = e->retain,
                                 .dup = e->sent};
-    enum sent sent = publish_write(s->conn, &p, SIZE_MAX);
+    enum sent sent = publish_write(s, &p, SIZE_MAX);
     e->sent = true;
+    e->sent_us = (uint32_t)(s->d->now / 1000);
     if (sent == SENT_TOO_LARGE && e->packet_id != 0) {
         td_mqtt_window_drop(&s->window, e->packet_id);
         entry_end(s, e);
@@ -502,7 +505,13 @@ void td_mqttd_sessions_pump(struct td_mqttd *d)
 
 static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_packet *packet)
 {
-    s->d->stats.dropped_refused += packet->reason >= 0x80;
+    if (packet->type != TD_MQTT_PUBCOMP) {
+        td_mqttd_tally_ack(s, e);
+    }
+    if (packet->reason >= 0x80) {
+        td_slice none = {NULL, 0};
+        td_mqttd_drop(s, e->m != NULL ? e->m->topic : none, TD_DROP_REFUSED);
+    }
     entry_end(s, e);
     (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
     if (s->waiting.first != NULL || s->window.unsent > 0) {
@@ -514,6 +523,7 @@ static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_
  * after a crash would bring it twice. */
 static void acked_release(struct session *s, struct entry *e, uint16_t id)
 {
+    td_mqttd_tally_ack(s, e);
     td_message_unref(e->m);
     e->m = NULL;
     if (e->kept != NULL) {
@@ -595,6 +605,7 @@ static void session_free(struct session *s)
 {
     free(s->window.slots);
     free(s->ids.slots);
+    free(s->tally.drops);
     free(s);
 }
 
@@ -616,6 +627,7 @@ static void sending_forget(struct session *s)
 void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
 {
     s->conn = NULL;
+    s->tally.since = now;
     s->d->stats.clients--;
     sending_forget(s);
     if (will && s->will.m != NULL && s->will.delay_s > 0 && s->expiry_s > 0) {
@@ -661,11 +673,13 @@ void td_mqttd_session_end(struct session *s)
     for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
         struct entry *e = (struct entry *)(uintptr_t)slot->body;
         td_mqtt_window_drop(&s->window, slot->id);
-        d->stats.dropped_session_end += e->m != NULL;
+        if (e->m != NULL) {
+            td_mqttd_drop(s, e->m->topic, TD_DROP_SESSION_END);
+        }
         entry_end(s, e);
     }
     while (s->waiting.first != NULL) {
-        d->stats.dropped_session_end++;
+        td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_SESSION_END);
         entry_end(s, waiting_take(s));
         td_mqttd_keep_piece(d);
     }

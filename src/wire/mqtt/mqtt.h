@@ -195,6 +195,8 @@ size_t td_mqtt_publish_id_at(const struct td_mqtt_publish *m);
 bool td_mqtt_topic_valid(td_slice topic);
 /* As above, + and # where they may stand; "$share/<group>/<filter>" whole (MQTT-4.7.1, 4.8.2). */
 bool td_mqtt_filter_valid(td_slice filter);
+/* Splits "$share/<group>/<filter>"; false: not shared, outputs untouched. */
+bool td_mqtt_filter_shared(td_slice filter, td_slice *group, td_slice *inner);
 
 /* ---- the machine: one end of one connection ---- */
 

@@ -86,21 +86,29 @@ static bool wildcards_ok(td_slice filter)
     return true;
 }
 
+bool td_mqtt_filter_shared(td_slice filter, td_slice *group, td_slice *inner)
+{
+    if (!td_slice_starts(filter, TD_STR("$share/"))) {
+        return false;
+    }
+    td_slice rest = td_slice_skip(filter, 7);
+    size_t n = td_slice_find(rest, '/');
+    *group = td_slice_head(rest, n);
+    *inner = td_slice_skip(rest, n + 1);
+    return true;
+}
+
 bool td_mqtt_filter_valid(td_slice filter)
 {
+    td_slice group, inner = filter;
     if (!td_in(filter.n, 1, TD_MQTT_STRING_MAX) || !td_utf8_mqtt(filter)) {
         return false;
     }
-    if (td_slice_starts(filter, TD_STR("$share/"))) { /* MQTT-4.8.2-1, -2 */
-        td_slice rest = td_slice_skip(filter, 7);
-        size_t n = td_slice_find(rest, '/');
-        td_slice group = td_slice_head(rest, n);
-        filter = td_slice_skip(rest, n + 1);
-        if (group.n == 0 || has_wildcard(group) || filter.n == 0) {
-            return false;
-        }
+    if (td_mqtt_filter_shared(filter, &group, &inner) && /* MQTT-4.8.2-1, -2 */
+        (group.n == 0 || has_wildcard(group) || inner.n == 0)) {
+        return false;
     }
-    return wildcards_ok(filter);
+    return wildcards_ok(inner);
 }
 
 /* ---- names ---- */

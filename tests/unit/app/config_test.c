@@ -90,8 +90,8 @@ static void a_file_goes_over_the_defaults(void **state)
     assert_int_equal(0, c.listen[TD_SERVE_MQTT].count);
     assert_int_equal(1, c.listen[TD_SERVE_HTTP].count);
     assert_string_equal("127.0.0.1:0", c.listen[TD_SERVE_HTTP].at[0]);
-    assert_int_equal(2, c.serve.http.host_count);
-    assert_string_equal("hub.local", c.serve.http.hosts[0]);
+    assert_int_equal(2, c.serve.http.hosts.count);
+    assert_string_equal("hub.local", c.serve.http.hosts.at[0]);
     assert_int_equal(65536, c.serve.http.body_bytes_max);
     assert_int_equal(7, c.serve.http.live_max);
     assert_string_equal("/var/lib/tandem", c.serve.data_dir);
@@ -205,7 +205,7 @@ static void tables_the_short_way_and_the_command_line_become_one_list(void **sta
     static const char *const unix_table = "[[listener]]\naddress=\"unix:/a\"\nmode=\"0660\"\n";
     static const struct {
         const char *file, *more;
-        struct td_config_list mqtt;
+        struct td_serve_texts mqtt;
         const char *want;
     } cases[] = {
         {"", "", {NULL, 0}, "mqtt 127.0.0.1:1883 0, http 127.0.0.1:8080 0"},
