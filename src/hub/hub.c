@@ -218,6 +218,21 @@ const struct td_match *td_hub_match(struct td_hub *hub, td_slice topic)
     return td_matcher_match(&hub->matcher, topic);
 }
 
+const struct td_subscription *td_hub_group_member(const struct td_group *group, uint32_t i)
+{
+    return i < group->members.count ? td_subs_at(&group->members, i) : NULL;
+}
+
+uint64_t td_hub_topic_hash(const struct td_hub *hub, td_slice topic)
+{
+    return td_matcher_hash(&hub->matcher, topic);
+}
+
+uint64_t td_hub_matched_hash(const struct td_hub *hub)
+{
+    return hub->matcher.matched;
+}
+
 bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_delivery *out)
 {
     const struct td_subscription *best = NULL;

@@ -139,6 +139,12 @@ struct td_match {
 
 /* Matches a valid topic name. Stands until the next call of match, subscribe or unsubscribe. */
 const struct td_match *td_hub_match(struct td_hub *hub, td_slice topic);
+/* The i-th member of a group, NULL: there are no more. */
+const struct td_subscription *td_hub_group_member(const struct td_group *group, uint32_t i);
+/* A topic's number in this hub, the same as long as it lives; two topics hardly ever share one. And
+ * that of the topic which was matched last, which costs nothing. */
+uint64_t td_hub_topic_hash(const struct td_hub *hub, td_slice topic);
+uint64_t td_hub_matched_hash(const struct td_hub *hub);
 /* Chooses the member of a group that gets the next message: the least loaded, in turn among
  * equals; false (counted): none can take it. */
 bool td_hub_group_choose(struct td_hub *hub, struct td_group *group, struct td_delivery *out);
@@ -191,6 +197,23 @@ bool td_topic_depth_ok(td_slice topic);
 bool td_filter_valid(td_slice filter);
 /* Whether a filter (without $share/) matches a topic: the slow, obvious way. */
 bool td_filter_matches(td_slice filter, td_slice topic);
+
+enum td_miss {
+    TD_MISS_LEVEL,       /* two names differ */
+    TD_MISS_TOPIC_ENDS,  /* the filter wants a level more */
+    TD_MISS_FILTER_ENDS, /* the topic has a level more */
+    TD_MISS_DOLLAR       /* a wildcard does not stand for a first level that begins with $ */
+};
+
+/* Where a filter fails. The slices are of filter and topic. */
+struct td_filter_miss {
+    enum td_miss why;
+    size_t level;        /* the first one is 1 */
+    td_slice want, have; /* that level of filter and topic; empty where one ends */
+};
+
+/* As td_filter_matches(); when false, *miss says why. */
+bool td_filter_explain(td_slice filter, td_slice topic, struct td_filter_miss *miss);
 /* Splits "$share/<group>/<filter>"; false: not shared, outputs untouched. */
 bool td_filter_shared(td_slice filter, td_slice *group, td_slice *inner);
 /* Splits at '/'; gives the number of levels, 0 if over TD_TOPIC_LEVELS_MAX. */

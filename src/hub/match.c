@@ -204,7 +204,7 @@ static void remember(struct td_matcher *m, struct td_matched *s, td_slice topic,
 
 const struct td_match *td_matcher_match(struct td_matcher *m, td_slice topic)
 {
-    uint64_t hash = td_hash(topic, m->seed) | 1; /* 0 means nothing */
+    uint64_t hash = m->matched = td_matcher_hash(m, topic);
     struct td_matched *s = &m->slots[(hash >> 32) % SLOTS];
     bool same = s->hash == hash && td_slice_eq(topic, (td_slice){s->topic, s->topic_n});
     if (same && s->generation == *s->first && s->generation_wild == m->generation_wild) {

@@ -47,21 +47,38 @@ bool td_filter_shared(td_slice filter, td_slice *group, td_slice *inner)
     return td_mqtt_filter_shared(filter, group, inner);
 }
 
-bool td_filter_matches(td_slice filter, td_slice topic)
+bool td_filter_explain(td_slice filter, td_slice topic, struct td_filter_miss *miss)
 {
+    static const td_slice none = {NULL, 0};
     td_slice f[TD_TOPIC_LEVELS_MAX], t[TD_TOPIC_LEVELS_MAX];
     size_t fn = td_topic_split(filter, f), tn = td_topic_split(topic, t);
     bool wild = fn > 0 && f[0].n == 1 && (f[0].p[0] == '+' || f[0].p[0] == '#');
-    if (fn == 0 || tn == 0 || (wild && topic.n > 0 && topic.p[0] == '$')) {
-        return false; /* MQTT-4.7.2-1 */
+    if (fn == 0 || tn == 0 || (wild && topic.n > 0 && topic.p[0] == '$')) { /* MQTT-4.7.2-1 */
+        *miss =
+            (struct td_filter_miss){TD_MISS_DOLLAR, 1, fn > 0 ? f[0] : none, tn > 0 ? t[0] : none};
+        return false;
     }
     for (size_t i = 0; i < fn; i++) {
         if (td_slice_eq(f[i], TD_STR("#"))) {
             return true;
         }
-        if (i == tn || (!td_slice_eq(f[i], TD_STR("+")) && !td_slice_eq(f[i], t[i]))) {
+        if (i == tn) {
+            *miss = (struct td_filter_miss){TD_MISS_TOPIC_ENDS, i + 1, f[i], none};
+            return false;
+        }
+        if (!td_slice_eq(f[i], TD_STR("+")) && !td_slice_eq(f[i], t[i])) {
+            *miss = (struct td_filter_miss){TD_MISS_LEVEL, i + 1, f[i], t[i]};
             return false;
         }
     }
+    if (fn < tn) {
+        *miss = (struct td_filter_miss){TD_MISS_FILTER_ENDS, fn + 1, none, t[fn]};
+    }
     return fn == tn;
+}
+
+bool td_filter_matches(td_slice filter, td_slice topic)
+{
+    struct td_filter_miss miss;
+    return td_filter_explain(filter, topic, &miss);
 }

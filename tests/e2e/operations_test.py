@@ -192,5 +192,75 @@ class Clients(unittest.TestCase):
         self.assertEqual(0x98, ear.reason_of(ear.closed()[-1]))
 
 
+class Explain(unittest.TestCase):
+    """Why did I not get it?"""
+
+    def why(self, own, topic, name=None):
+        more = "&client=" + urllib.parse.quote(name) if name else ""
+        status, body = ask(own, "GET", "/api/v1/explain?topic=" + urllib.parse.quote(topic) + more)
+        self.assertEqual(200, status, body)
+        return body
+
+    def test_each_subscription_says_where_it_fails(self):
+        own = hub(self)
+        c = client(self, own, "c")
+        c.subscribe(("home/+/temp", 1), ("home/kitchen/#", 2), ("home/kitchen", 0), ("#", 4),
+                    ("home/kitchen/temp/x", 0), ("+/broker", 0))
+        by = {s["filter"]: s for s in self.why(own, "home/kitchen/temp", "c")["client"]["subscriptions"]}
+        self.assertEqual({"home/+/temp", "home/kitchen/#", "#"},
+                         {f for f, s in by.items() if s["matches"]})
+        self.assertEqual("level 3: the filter has ended, the topic has 'temp'", by["home/kitchen"]["why"])
+        self.assertEqual("level 4: the filter wants 'x', the topic has ended",
+                         by["home/kitchen/temp/x"]["why"])
+        self.assertEqual((2, "level 2: the filter wants 'broker', the topic has 'kitchen'"),
+                         (by["+/broker"]["level"], by["+/broker"]["why"]))
+        by = {s["filter"]: s for s in self.why(own, "$SYS/broker", "c")["client"]["subscriptions"]}
+        self.assertIn("begins with $", by["#"]["why"])
+        status, out, err = tandem(own, "explain", "home/garden/hum", "--client", "c")
+        self.assertEqual((0, ""), (status, err))
+        self.assertIn("home/+/temp does not: level 3: the filter wants 'temp', the topic has 'hum'", out)
+
+    def test_the_verdict_is_one_sentence(self):
+        own = hub(self)
+        ear = client(self, own, "ear", clean=False, pairs=((0x11, 600),))
+        self.assertIn("no session", self.why(own, "t", "nobody")["client"]["verdict"])
+        ear.subscribe(("local", 4 | 1), ("q1", 1), ("q0", 0), ("$share/g/s", 1))
+        self.assertIn("none of its 4 subscriptions matches", self.why(own, "t", "ear")["client"]["verdict"])
+        self.assertIn("No Local", self.why(own, "local", "ear")["client"]["verdict"])
+        self.assertIn("gets it, with QoS 1", self.why(own, "q1", "ear")["client"]["verdict"])
+        self.assertIn("group chooses", self.why(own, "s", "ear")["client"]["verdict"])
+        ear.disconnect()
+        talker = client(self, own, "talker")
+        wait_for("its going", lambda: "QoS 0" in self.why(own, "q0", "ear")["client"]["verdict"])
+        talker.publish("local", b"", qos=1)
+        talker.publish("q1", b"", qos=1)
+        self.assertIn("1 wait in its queue, the first of them as number 2 of 2",
+                      self.why(own, "q1", "ear")["client"]["verdict"])
+
+    def test_what_happened_lately_is_told(self):
+        own = hub(self)
+        ear = client(self, own, "ear", clean=False, pairs=((0x11, 600),))
+        ear.subscribe(("t", 0))
+        ear.disconnect()
+        a, b = client(self, own, "a"), client(self, own, "b")
+        a.subscribe(("$share/g/t", 0))
+        b.subscribe(("$share/g/t", 0))
+        wait_for("its going", lambda: not self.why(own, "t", "ear")["client"]["connected"])
+        talker = client(self, own, "talker")
+        talker.publish("t", b"1", qos=1)
+        said = self.why(own, "t")
+        self.assertEqual(3, said["hearers"])
+        kinds = {row["kind"]: row for row in said["recent"]}
+        self.assertEqual(("talker", 2, 1), tuple(kinds["publish"][k] for k in ("from", "reached", "qos")))
+        self.assertIn(kinds["shared"]["member"], ("a", "b"))
+        self.assertEqual(("ear", "offline"), (kinds["drop"]["client"], kinds["drop"]["why"]))
+        status, out, err = tandem(own, "explain", "t")
+        self.assertEqual((0, ""), (status, err))
+        self.assertIn("ms ago: published by talker with QoS 1, reached 2 sessions", out)
+        self.assertIn("ms ago: dropped for ear: offline", out)
+        self.assertIn("3 clients hear it.", out)
+        self.assertEqual(1, tandem(own, "explain", "a/#")[0])
+
+
 if __name__ == "__main__":
     harness.run_unittest(globals(), __doc__)

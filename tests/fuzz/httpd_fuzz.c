@@ -95,6 +95,40 @@ size_t td_mqttd_clients_close(struct td_mqttd *d, td_slice principal, td_slice c
     return td_slice_eq(client_id, TD_STR("c/1"));
 }
 
+size_t td_mqttd_trace(const struct td_mqttd *d, td_slice topic, td_mono now,
+                      struct td_mqttd_trace *out, size_t max)
+{
+    (void)d, (void)topic, (void)now, (void)max;
+    out[0] = (struct td_mqttd_trace){.kind = TD_MQTTD_TRACE_DROP, .client_id = TD_STR("c")};
+    return 1;
+}
+
+bool td_mqttd_hearings(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                       void (*fn)(void *ctx, const struct td_mqttd_hearing *h), void *ctx)
+{
+    struct td_mqttd_hearing h = {.filter = TD_STR("a/x")};
+    (void)d, (void)principal, (void)client_id;
+    h.matches = td_filter_explain(h.filter, topic, &h.miss);
+    fn(ctx, &h);
+    return true;
+}
+
+void td_mqttd_owed(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                   struct td_mqttd_owed *out)
+{
+    (void)d, (void)principal, (void)client_id, (void)topic;
+    *out = (struct td_mqttd_owed){.waiting = 0};
+}
+
+size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
+                        struct td_mqttd_hearer *out, size_t max, size_t *all)
+{
+    (void)d, (void)topic, (void)now, (void)max;
+    out[0] = (struct td_mqttd_hearer){.client = {.client_id = TD_STR("c")}, .qos = 1};
+    *all = 1;
+    return 1;
+}
+
 const char *td_drop_name(enum td_drop why)
 {
     (void)why;

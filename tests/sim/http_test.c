@@ -98,6 +98,40 @@ void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stre
     (void)d, (void)listener, (void)stream, (void)key, (void)rest, (void)now;
 }
 
+size_t td_mqttd_trace(const struct td_mqttd *d, td_slice topic, td_mono now,
+                      struct td_mqttd_trace *out, size_t max)
+{
+    (void)d, (void)topic, (void)now, (void)max;
+    out[0] = (struct td_mqttd_trace){.kind = TD_MQTTD_TRACE_DROP, .client_id = TD_STR("c")};
+    return 1;
+}
+
+bool td_mqttd_hearings(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                       void (*fn)(void *ctx, const struct td_mqttd_hearing *h), void *ctx)
+{
+    struct td_mqttd_hearing h = {.filter = TD_STR("a/x")};
+    (void)d, (void)principal, (void)client_id;
+    h.matches = td_filter_explain(h.filter, topic, &h.miss);
+    fn(ctx, &h);
+    return true;
+}
+
+void td_mqttd_owed(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                   struct td_mqttd_owed *out)
+{
+    (void)d, (void)principal, (void)client_id, (void)topic;
+    *out = (struct td_mqttd_owed){.waiting = 0};
+}
+
+size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
+                        struct td_mqttd_hearer *out, size_t max, size_t *all)
+{
+    (void)d, (void)topic, (void)now, (void)max;
+    out[0] = (struct td_mqttd_hearer){.client = {.client_id = TD_STR("c")}, .qos = 1};
+    *all = 1;
+    return 1;
+}
+
 const char *td_drop_name(enum td_drop why)
 {
     (void)why;
@@ -429,6 +463,11 @@ static void each_request_gets_its_status(void **state)
         {GET("/api/v1/clients"), "HTTP/1.1 200 OK", "\"client\":\"c\""},
         {GET("/api/v1/clients?sort=x"), "HTTP/1.1 400 ", "queue, drops"},
         {GET("/api/v1/clients?limit=1001"), "HTTP/1.1 400 ", "1 to 1000"},
+        {GET("/api/v1/explain"), "HTTP/1.1 400 ", "topic: a topic name"},
+        {GET("/api/v1/explain?topic=a/%23"), "HTTP/1.1 400 ", "without + and #"},
+        {GET("/api/v1/explain?topic=a/b"), "HTTP/1.1 200 OK", "\"hearers\":1,\"clients\":[{"},
+        {GET("/api/v1/explain?topic=a/b&client=c"), "HTTP/1.1 200 OK",
+         "level 2: the filter wants 'x', the topic has 'b'"},
         {DELETE("/api/v1/clients/c%2F1"), "HTTP/1.1 200 OK", "{\"closed\":1}"},
         {DELETE("/api/v1/clients/c"), "HTTP/1.1 404 ", "no such client"},
         {DELETE("/api/v1/clients/c%2"), "HTTP/1.1 400 ", "hex digits"},

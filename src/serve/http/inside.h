@@ -164,7 +164,7 @@ void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 void td_httpd_published(struct td_httpd_conn *c);
 /* What stands in the path where the route has {name}, as it was written. */
 td_slice td_httpd_rest(const struct td_httpd_conn *c);
-/* The rows' handlers: metrics.c, api.c, clients.c, history.c, messages.c, live.c. */
+/* The rows' handlers: metrics.c, api.c, clients.c, explain.c, history.c, messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
 void td_httpd_system(struct td_httpd_conn *c, td_mono now);
@@ -175,6 +175,7 @@ void td_httpd_query(struct td_httpd_conn *c, td_mono now);
 void td_httpd_messages(struct td_httpd_conn *c, td_mono now);
 void td_httpd_clients(struct td_httpd_conn *c, td_mono now);
 void td_httpd_client_close(struct td_httpd_conn *c, td_mono now);
+void td_httpd_explain(struct td_httpd_conn *c, td_mono now);
 void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
 void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now); /* the handshake */
 void td_httpd_page(struct td_httpd_conn *c);

@@ -28,7 +28,12 @@ static uint64_t *dropped_of_all(struct td_mqttd_stats *stats, enum td_drop why)
 void td_mqttd_drop(struct session *s, td_slice topic, enum td_drop why)
 {
     struct tally *t = &s->tally;
-    (void)topic;
+    trace_add(&s->d->drops, (struct trace_row){.topic = td_hub_topic_hash(s->d->parts->hub, topic),
+                                               .who = s->number,
+                                               .at = s->d->now,
+                                               .count = s->waiting.count,
+                                               .kind = TD_MQTTD_TRACE_DROP,
+                                               .why = (uint8_t)why});
     ++*dropped_of_all(&s->d->stats, why);
     if (t->drops == NULL) {
         t->drops = td_alloc(TD_DROP_COUNT * sizeof *t->drops);
@@ -46,7 +51,7 @@ void td_mqttd_tally_ack(struct session *s, const struct entry *e)
 
 /* ---- asking ---- */
 
-static void client_read(const struct session *s, td_mono now, struct td_mqttd_client *out)
+void td_mqttd_client_read(const struct session *s, td_mono now, struct td_mqttd_client *out)
 {
     const struct tally *t = &s->tally;
     const struct conn *c = s->conn;
@@ -173,7 +178,7 @@ size_t td_mqttd_clients(const struct td_mqttd *d, enum td_mqttd_sort by, td_mono
     struct place *chosen = td_alloc((max + 1) * sizeof *chosen);
     size_t n = choose(d, by, chosen, max);
     for (size_t i = 0; i < n; i++) {
-        client_read(chosen[i].s, now, &out[i]);
+        td_mqttd_client_read(chosen[i].s, now, &out[i]);
     }
     free(chosen);
     return n;
@@ -203,7 +208,7 @@ size_t td_mqttd_clients_find(struct td_mqttd *d, td_slice principal, td_slice cl
     size_t n = 0, at = 0;
     for (const struct session *s;
          n < max && (s = find_next(d, principal, client_id, &at)) != NULL;) {
-        client_read(s, now, &out[n++]);
+        td_mqttd_client_read(s, now, &out[n++]);
     }
     return n;
 }

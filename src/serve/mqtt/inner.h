@@ -20,9 +20,6 @@ enum {
     ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
 };
 
-/* Who comes to a hub that has no users. */
-#define TD_MQTTD_LOCAL "local"
-
 /* ---- connections (conn.c) ---- */
 
 /* An answer that waits for a commit. */
@@ -217,6 +214,8 @@ static inline bool entry_durable(const struct entry *e, const struct session *s)
     return e->qos > 0 && session_durable(s);
 }
 
+/* The session that a subscriber of the hub is; NULL: it is another part of the hub. */
+struct session *td_mqttd_session_of(struct td_subscriber *sub);
 /* The key of a session, in d->key: until the next use of that. */
 td_slice td_mqttd_session_key(struct td_mqttd *d, td_slice principal, td_slice client_id);
 struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key);
@@ -256,10 +255,40 @@ void td_mqttd_session_ids_lend(struct session *s);
 
 /* ---- clients, one by one (clients.c) ---- */
 
+/* How it is now. */
+void td_mqttd_client_read(const struct session *s, td_mono now, struct td_mqttd_client *out);
 /* Counts that the session does not get a message, for its own and for all. */
 void td_mqttd_drop(struct session *s, td_slice topic, enum td_drop why);
 /* The message of e was acknowledged. */
 void td_mqttd_tally_ack(struct session *s, const struct entry *e);
+
+/* ---- what happened lately (trace.c) ---- */
+
+enum { TRACE_PUBLISHES = 8192, TRACE_DROPS = 4096 }; /* powers of two */
+
+/* 32 bytes, one for each publish and each message that a session did not get. */
+struct trace_row {
+    uint64_t topic; /* td_hub_topic_hash() */
+    uint64_t who;   /* PUBLISH: number of its sender's session; else of the session */
+    td_mono at;
+    uint32_t count;         /* PUBLISH: sessions reached; else messages that wait in the session */
+    uint8_t kind, why, qos; /* enum td_mqttd_trace_kind, enum td_drop */
+    bool retain;
+};
+
+struct trace_ring {
+    struct trace_row *rows; /* a power of two of them; `next` is written over next */
+    size_t mask, next;
+};
+
+static inline void trace_add(struct trace_ring *ring, struct trace_row row)
+{
+    ring->rows[ring->next++ & ring->mask] = row;
+}
+
+/* Makes and frees the rings. */
+void td_mqttd_trace_init(struct td_mqttd *d);
+void td_mqttd_trace_fini(struct td_mqttd *d);
 
 /* ---- the store (keep.c) ---- */
 
@@ -301,7 +330,9 @@ struct td_mqttd {
     struct entry **routed; /* by the delivery under way, with whose they are */
     struct session **routed_to;
     size_t routed_count, routed_cap;
-    uint32_t reached; /* sessions that the publish under way was delivered to */
+    uint32_t reached;                   /* sessions that were delivered to, by all publishes, */
+    uint32_t traced;                    /* and by those before the one under way */
+    struct trace_ring publishes, drops; /* publishes: choices of shared groups as well */
     struct td_buf spare[SPARE_MAX];
     size_t spare_count;
     struct td_buf scratch;     /* of one packet */

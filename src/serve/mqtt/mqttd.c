@@ -35,6 +35,7 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     td_buf_init(&d->scratch, SIZE_MAX);
     td_buf_init(&d->key, SIZE_MAX);
     td_buf_init(&d->record, SIZE_MAX);
+    td_mqttd_trace_init(d);
     return d;
 }
 
@@ -91,6 +92,7 @@ void td_mqttd_free(struct td_mqttd *d)
     td_buf_fini(&d->scratch);
     td_buf_fini(&d->key);
     td_buf_fini(&d->record);
+    td_mqttd_trace_fini(d);
     free(d->routed);
     free(d->routed_to);
     free(d->read);

@@ -5,6 +5,8 @@
  *   packets.c   what each packet does, one function a type
  *   alias.c     topic aliases on their way out
  *   session.c   a session: its queue, packet ids, QoS flows, will, life and end
+ *   clients.c   clients, one by one: their counters
+ *   trace.c     what happened to messages lately; why a client got one, or not
  *   keep.c      what of sessions and messages goes to the store, and comes back at start
  *
  * Acknowledge after commit: an answer carries the LSN of what it promises and leaves when that is
@@ -16,6 +18,9 @@
 #include "serve/serve.h"
 
 struct td_mqttd;
+
+/* Who comes to a hub that has no users. */
+#define TD_MQTTD_LOCAL "local"
 
 /* Why a session did not get a message. */
 #define TD_DROPS(D)                                                                                \
@@ -121,6 +126,63 @@ struct td_listener;
  * was read behind it. There must be room. */
 void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
                       td_slice rest, td_mono now);
+
+/* ---- why did it get there, or not (trace.c) ---- */
+
+enum td_mqttd_trace_kind { TD_MQTTD_TRACE_PUBLISH, TD_MQTTD_TRACE_SHARED, TD_MQTTD_TRACE_DROP };
+
+/* Something that happened to messages of a topic. */
+struct td_mqttd_trace {
+    enum td_mqttd_trace_kind kind;
+    uint64_t age_ms;
+    td_slice
+        client_id;  /* PUBLISH: of its sender; SHARED: of the member chosen; DROP: of who did not
+                         * get it. n 0: the hub itself, or a session that is gone. Borrowed. */
+    uint32_t count; /* PUBLISH: sessions reached; else messages that waited in the session */
+    uint8_t qos;    /* as published; not of a DROP */
+    bool retain;
+    enum td_drop why; /* of a DROP */
+};
+
+/* The newest rows about a topic, newest first, publishes and choices before drops; gives the count.
+ * What is older than the rings reach back is not known any more. */
+size_t td_mqttd_trace(const struct td_mqttd *d, td_slice topic, td_mono now,
+                      struct td_mqttd_trace *out, size_t max);
+
+/* A session's subscription, and what it makes of a topic. */
+struct td_mqttd_hearing {
+    td_slice filter; /* as it was asked for, with $share/ */
+    bool shared, matches, no_local;
+    uint8_t qos;
+    struct td_filter_miss miss; /* !matches */
+};
+
+/* Calls fn for each subscription of the session of that key. False: there is no such session. */
+bool td_mqttd_hearings(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                       void (*fn)(void *ctx, const struct td_mqttd_hearing *h), void *ctx);
+
+/* Messages of a topic that a session is owed. */
+struct td_mqttd_owed {
+    uint32_t waiting;  /* in the queue */
+    uint32_t position; /* of the first of them, the front is 1; 0: there is none */
+    uint32_t sent;     /* sent, or about to be, and not acknowledged */
+};
+
+/* Nothing, if there is no such session. */
+void td_mqttd_owed(struct td_mqttd *d, td_slice principal, td_slice client_id, td_slice topic,
+                   struct td_mqttd_owed *out);
+
+/* A session that gets what is published on a topic now; a member of a shared group may get it. */
+struct td_mqttd_hearer {
+    struct td_mqttd_client client;
+    td_slice group; /* n 0: by its own subscriptions */
+    uint8_t qos;
+    bool no_local;
+};
+
+/* Gives the first `max`; *all is how many there are. */
+size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
+                        struct td_mqttd_hearer *out, size_t max, size_t *all);
 
 /* ---- for td_publish: around one message ---- */
 

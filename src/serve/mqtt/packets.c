@@ -307,11 +307,11 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
                            .origin = s->number,
                            .qos = p->qos,
                            .retain = p->retain};
-    d->reached = 0;
+    uint32_t before = d->reached;
     uint64_t lsn = td_publish(d->parts, &m);
     td_message_done(&m);
     uint8_t reason =
-        d->reached > 0 ? TD_MQTT_REASON_SUCCESS : TD_MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+        d->reached != before ? TD_MQTT_REASON_SUCCESS : TD_MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
     if (p->qos == 1) {
         td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBACK, p->id, reason);
     } else if (p->qos == 2) {

@@ -106,6 +106,11 @@ static uint32_t session_load(const struct td_subscriber *sub);
 
 static const struct td_subscriber_type session_type = {session_deliver, session_load};
 
+struct session *td_mqttd_session_of(struct td_subscriber *sub)
+{
+    return sub->type == &session_type ? TD_CONTAINER(sub, struct session, sub) : NULL;
+}
+
 td_slice td_mqttd_session_key(struct td_mqttd *d, td_slice principal, td_slice client_id)
 {
     td_buf_clear(&d->key);
@@ -271,12 +276,26 @@ static void make_room(struct session *s, size_t more)
     }
 }
 
+static void trace_shared(const struct session *s, const struct td_message *m)
+{
+    struct td_mqttd *d = s->d;
+    trace_add(&d->publishes, (struct trace_row){.topic = td_hub_matched_hash(d->parts->hub),
+                                                .who = s->number,
+                                                .at = d->now,
+                                                .count = s->waiting.count,
+                                                .kind = TD_MQTTD_TRACE_SHARED,
+                                                .qos = m->qos});
+}
+
 static void session_deliver(struct td_subscriber *sub, struct td_message *m,
                             const struct td_delivery *delivery)
 {
     struct session *s = TD_CONTAINER(sub, struct session, sub);
     uint8_t qos = delivery->qos < m->qos ? delivery->qos : m->qos;
     s->d->reached++;
+    if (delivery->shared) {
+        trace_shared(s, m);
+    }
     if (expired(m, s->d->now)) {
         td_mqttd_drop(s, m->topic, TD_DROP_EXPIRED);
         return;
@@ -332,9 +351,22 @@ static void assign_fresh(struct session *s)
     }
 }
 
+static void trace_publish(struct td_mqttd *d, const struct td_message *m)
+{
+    trace_add(&d->publishes, (struct trace_row){.topic = td_hub_matched_hash(d->parts->hub),
+                                                .who = m->origin,
+                                                .at = d->now,
+                                                .count = d->reached - d->traced,
+                                                .kind = TD_MQTTD_TRACE_PUBLISH,
+                                                .qos = m->qos,
+                                                .retain = m->retain});
+    d->traced = d->reached;
+}
+
 bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
 {
     bool durable = false;
+    trace_publish(d, m);
     for (size_t i = 0; i < d->routed_count; i++) {
         assign_fresh(d->routed_to[i]);
         durable = durable || entry_durable(d->routed[i], d->routed_to[i]);

@@ -440,9 +440,42 @@ static void a_match_names_the_loops_that_have_interest(void **state)
     td_hub_free(hub);
 }
 
+static void a_filter_that_fails_says_at_which_level(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter, *topic;
+        size_t level; /* 0: it matches */
+        enum td_miss why;
+        const char *want, *have;
+    } cases[] = {
+        {"a/+/c", "a/b/c", 0, 0, "", ""},
+        {"a/#", "a", 0, 0, "", ""},
+        {"a/+/c", "a/b/d", 3, TD_MISS_LEVEL, "c", "d"},
+        {"a/b", "x/b", 1, TD_MISS_LEVEL, "a", "x"},
+        {"a/+/c", "a/b", 3, TD_MISS_TOPIC_ENDS, "c", ""},
+        {"a", "a/b", 2, TD_MISS_FILTER_ENDS, "", "b"},
+        {"+", "a/", 2, TD_MISS_FILTER_ENDS, "", ""},
+        {"#", "$SYS/x", 1, TD_MISS_DOLLAR, "#", "$SYS"},
+        {"$SYS/+", "$SYS/x", 0, 0, "", ""},
+    };
+    for (size_t i = 0; i < TD_COUNT(cases); i++) {
+        struct td_filter_miss miss = {.level = 0};
+        td_slice filter = td_slice_of(cases[i].filter), topic = td_slice_of(cases[i].topic);
+        assert_int_equal(cases[i].level == 0, td_filter_explain(filter, topic, &miss));
+        assert_int_equal(cases[i].level, miss.level);
+        if (cases[i].level > 0) {
+            assert_int_equal(cases[i].why, miss.why);
+            assert_true(td_slice_eq(td_slice_of(cases[i].want), miss.want));
+            assert_true(td_slice_eq(td_slice_of(cases[i].have), miss.have));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_filter_that_fails_says_at_which_level),
         cmocka_unit_test(filters_are_judged_as_the_specification_says),
         cmocka_unit_test(the_specifications_examples_match),
         cmocka_unit_test(overlapping_filters_make_one_delivery_with_the_highest_qos_and_all_ids),
