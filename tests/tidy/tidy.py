@@ -15,7 +15,7 @@ import sys
 
 # ---- what is forbidden where ----
 
-ALL = "bits base wire sys linux hub store lang rules serve app".split()
+ALL = "bits base wire sys linux hub store lang guard rules serve app".split()
 SEAM = "linux app"  # the rooms that may ask the operating system
 
 BANS = [
@@ -25,7 +25,7 @@ BANS = [
     ("alloca", "", "the stack has a bound: td_arena"),
     ("malloc calloc realloc reallocarray aligned_alloc posix_memalign strdup strndup", "base linux app",
      "memory comes from td_alloc, td_arena, td_buf"),
-    ("free td_alloc td_realloc td_strdup", "base sys linux hub store lang rules serve app",
+    ("free td_alloc td_realloc td_strdup", "base sys linux hub store lang guard rules serve app",
      "this room owns no memory: the caller lends it"),
     ("time gettimeofday clock clock_gettime ftime localtime gmtime mktime", SEAM,
      "time is a parameter: td_mono now, td_wall"),
@@ -53,6 +53,7 @@ HEADERS = {
     "base": HEADERS_HOSTED | {"stdatomic.h"},
     "wire": HEADERS_FREE | {"math.h"},
     "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
+    "guard": HEADERS_HOSTED | {"argon2.h", "openssl/crypto.h", "openssl/evp.h"},
     "linux": None,  # everything
     "app": None,
 }
