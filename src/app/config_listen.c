@@ -14,14 +14,16 @@ static enum td_err add(struct td_config *c, struct td_serve_listener *all,
                        const struct td_config_listener *l, const char *name, const char *section,
                        struct td_buf *why)
 {
-    if (!is_loopback(l->is.address) && !(l->word.insecure && l->word.plaintext)) {
+    bool open = c->users == NULL || c->serve.access.anonymous;
+    if (!is_loopback(l->is.address) && !((l->word.insecure || !open) && l->word.plaintext)) {
         (void)td_buf_printf(
             why,
             "%s %s = \"%s\": this address can be reached from a network, and there everybody "
-            "may do everything (no authentication) and read everything (no TLS); listen on "
-            "127.0.0.1, or say that you want that with insecure = true and plaintext = true in "
-            "section %s of the configuration file",
-            section, name, l->is.address, section);
+            "may %sread everything (no TLS); listen on 127.0.0.1, or say that you want that with "
+            "%splaintext = true in section %s of the configuration file",
+            section, name, l->is.address,
+            open ? "come without a password (no users in [access], or anonymous) and " : "",
+            open ? "insecure = true and " : "", section);
         return TD_EDENIED;
     }
     if (c->serve.listeners.count == TD_CONFIG_LISTENERS_MAX) {
@@ -90,9 +92,10 @@ void td_config_listen_document(struct td_buf *out)
         "The subprotocol is `mqtt`. A page of another site may connect only if its origin is "
         "listed; programs, which send no\norigin, always may.\n\n"
         "## Listening on a network\n\n"
-        "Authentication and TLS are not built yet. Until they are, a listener on an address that "
-        "can be reached\nfrom a network is refused unless its section says both `insecure = true` "
-        "and `plaintext = true`:\n\n"
+        "TLS is not built yet. Until it is, a listener on an address that can be reached from a "
+        "network is refused\nunless its section says `plaintext = true`; and unless there are "
+        "users ([Who may do what](security.md)) and\n`anonymous` is off, `insecure = true` "
+        "too:\n\n"
         "```toml\n[mqtt]\nlisten = \"192.168.1.10:1883\"\ninsecure = true\nplaintext = "
         "true\n```\n");
 }

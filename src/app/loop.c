@@ -9,12 +9,15 @@ enum { TRIM_MS = 30000, TRIM_BYTES = 2 << 20 };
 
 static td_mono trim_at;        /* when memory is looked at next */
 static struct td_linux *woken; /* whom the handler wakes */
-static volatile sig_atomic_t end_asked;
+static volatile sig_atomic_t end_asked, reload_asked;
 
 static void on_signal(int number)
 {
-    (void)number;
-    end_asked = 1;
+    if (number == SIGHUP) {
+        reload_asked = 1;
+    } else {
+        end_asked = 1;
+    }
     if (woken != NULL) {
         td_linux_wake(woken);
     }
@@ -42,6 +45,19 @@ void td_app_loop_free(struct td_linux *l)
 {
     woken = NULL;
     td_linux_free(l);
+}
+
+void td_app_loop_reloads(void)
+{
+    struct sigaction reload = {.sa_handler = on_signal};
+    td_assert(sigaction(SIGHUP, &reload, NULL) == 0);
+}
+
+bool td_app_loop_reload(void)
+{
+    bool asked = reload_asked != 0;
+    reload_asked = 0;
+    return asked;
 }
 
 bool td_app_loop_ended(void)

@@ -10,7 +10,7 @@
 #include "app/file.h"
 #include "app/loop.h"
 
-enum { FILE_BYTES_MAX = 16 * 1024 * 1024 };
+enum { FILE_BYTES_MAX = 16 * 1024 * 1024, ACCESS_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct run {
     const char *config_file, *data;
@@ -20,6 +20,7 @@ struct run {
     struct td_serve_file *files; /* rules of configuration and command line, read */
     struct td_buf *texts;
     size_t file_count;
+    struct td_buf users, grants; /* these files */
     struct td_buf why;
 };
 
@@ -81,6 +82,23 @@ static enum td_err read_rules(struct run *r)
     return err;
 }
 
+static enum td_err read_one(const char *path, struct td_buf *text, struct td_serve_file *out,
+                            struct td_buf *why)
+{
+    td_buf_clear(text);
+    *out = (struct td_serve_file){path, {NULL, 0}};
+    enum td_err err = path == NULL ? TD_OK : td_app_file_read(path, text, why);
+    out->text = td_buf_slice(text);
+    return err;
+}
+
+static enum td_err read_access(struct run *r)
+{
+    struct td_serve_access_config *access = &r->config.serve.access;
+    enum td_err err = read_one(r->config.users, &r->users, &access->users, &r->why);
+    return err == TD_OK ? read_one(r->config.grants, &r->grants, &access->grants, &r->why) : err;
+}
+
 static enum td_err prepare(struct run *r)
 {
     enum td_err err = read_config(r);
@@ -88,6 +106,7 @@ static enum td_err prepare(struct run *r)
         override(r);
         err = td_config_check(&r->config, &r->why);
     }
+    err = err == TD_OK ? read_access(r) : err;
     return err == TD_OK ? read_rules(r) : err;
 }
 
@@ -109,11 +128,32 @@ static void events(struct td_linux *l, struct td_serve *serve)
     }
 }
 
-static void turn_until_ended(struct td_linux *l, struct td_serve *serve)
+/* Users and grants as the files say now; what is wrong changes nothing. */
+static void reload(struct run *r, struct td_serve *serve, td_mono now)
+{
+    td_buf_clear(&r->why);
+    enum td_err err = read_access(r);
+    if (err == TD_OK) {
+        err = td_serve_access(serve, &r->config.serve.access, now, &r->why);
+    }
+    if (err == TD_OK) {
+        td_log("app", TD_LOG_INFO, "reloaded", "users=%s grants=%s",
+               r->config.users == NULL ? "none" : r->config.users,
+               r->config.grants == NULL ? "none" : r->config.grants);
+    } else {
+        td_log("app", TD_LOG_ERROR, "not_reloaded", "why=\"%.*s\"", (int)r->why.n,
+               (const char *)r->why.p);
+    }
+}
+
+static void turn_until_ended(struct td_linux *l, struct run *r, struct td_serve *serve)
 {
     struct td_sys *sys = td_linux_sys(l);
     do {
         events(l, serve);
+        if (td_app_loop_reload()) {
+            reload(r, serve, sys->mono(sys));
+        }
         td_serve_turn(serve, sys->mono(sys));
     } while (td_app_loop_wait(l, td_serve_deadline(serve)));
     td_app_demo_stop();
@@ -155,8 +195,9 @@ static int serve_over(struct td_linux *l, struct run *r)
     if (td_serve_new(sys, &r->config.serve, &serve, &r->why) != TD_OK) {
         return complain(r);
     }
+    td_app_loop_reloads();
     print_ready(r, serve, (sys->mono(sys) - begin) / TD_NS_PER_MS);
-    turn_until_ended(l, serve);
+    turn_until_ended(l, r, serve);
     td_serve_close(serve);
     return TD_CLI_OK;
 }
@@ -182,6 +223,8 @@ static void run_fini(struct run *r)
     }
     free(r->files);
     free(r->texts);
+    td_buf_fini(&r->users);
+    td_buf_fini(&r->grants);
     td_buf_fini(&r->why);
     td_config_fini(&r->config);
 }
@@ -202,6 +245,8 @@ int td_app_serve(int argc, char **argv)
     int status = TD_CLI_OK;
     td_config_init(&r.config);
     td_buf_init(&r.why, 64 * 1024);
+    td_buf_init(&r.users, ACCESS_BYTES_MAX);
+    td_buf_init(&r.grants, ACCESS_BYTES_MAX);
     td_buf_init(&more, 64 * 1024);
     td_config_help(&more);
     if (td_buf_add_u8(&more, '\0') == TD_OK &&

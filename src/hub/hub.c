@@ -440,6 +440,22 @@ void td_hub_retained_each(struct td_hub *hub, td_slice filter, td_mono now,
     }
 }
 
+static void retained_all(const struct td_node *n, void (*fn)(void *ctx, struct td_message *m),
+                         void *ctx)
+{
+    if (n->retained != NULL) {
+        fn(ctx, n->retained->message);
+    }
+    for (const struct td_node *c = n->first_child; c != NULL; c = c->next) {
+        retained_all(c, fn, ctx);
+    }
+}
+
+void td_hub_retained_all(struct td_hub *hub, void (*fn)(void *ctx, struct td_message *m), void *ctx)
+{
+    retained_all(hub->tree.root, fn, ctx);
+}
+
 void td_hub_expire(struct td_hub *hub, td_mono now)
 {
     for (struct td_timer *t; (t = td_heap_first(&hub->expiries)) != NULL && t->at <= now;) {

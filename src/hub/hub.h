@@ -25,6 +25,7 @@ struct td_message {
     td_wall at;      /* when it was received */
     uint64_t lsn;    /* where it stands in the log; 0: not logged */
     uint64_t origin; /* the subscriber id of its sender, for No Local; 0: the hub */
+    uint32_t author; /* the principal that said it, by its number; 0: the hub */
     uint8_t qos;     /* as published */
     uint8_t hops;    /* how often rules and bridges have handed it on */
     bool retain;     /* as published */
@@ -182,6 +183,9 @@ struct td_message *td_hub_retained_get(struct td_hub *hub, td_slice topic);
  * `now`, in tree order. fn must not retain or subscribe. */
 void td_hub_retained_each(struct td_hub *hub, td_slice filter, td_mono now,
                           void (*fn)(void *ctx, struct td_message *m), void *ctx);
+/* All there are, whatever their topic, expired ones too. The same holds for fn. */
+void td_hub_retained_all(struct td_hub *hub, void (*fn)(void *ctx, struct td_message *m),
+                         void *ctx);
 /* Removes retained messages that have expired; deadline: when the next one will. */
 void td_hub_expire(struct td_hub *hub, td_mono now);
 td_mono td_hub_deadline(const struct td_hub *hub);

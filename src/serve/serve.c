@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
+#include "guard/guard.h"
 #include "serve/decide.h"
 #include "serve/http.h"
+#include "serve/login.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
 #include "serve/status.h"
@@ -71,12 +73,30 @@ static bool wants_http(const struct td_serve_listeners *listeners)
     return false;
 }
 
+static enum td_err guard_load(struct td_parts *p, const struct td_serve_access_config *access,
+                              struct td_buf *why)
+{
+    struct td_guard_file users = {access->users.name, access->users.text};
+    struct td_guard_file grants = {access->grants.name, access->grants.text};
+    enum td_err err = td_guard_load(p->guard, &users, &grants, why);
+    if (err == TD_OK) {
+        p->anonymous = access->anonymous;
+        p->hub_wide = access->hub_wide;
+    }
+    return err;
+}
+
 static enum td_err build(struct td_serve *s, const struct td_serve_config *config,
                          struct td_buf *why)
 {
     struct td_parts *p = &s->parts;
     uint64_t seed;
-    enum td_err err = open_store(s, config, why);
+    p->guard = td_guard_new();
+    p->logins = td_logins_new(p->sys, p->guard);
+    enum td_err err = guard_load(p, &config->access, why);
+    if (err == TD_OK) {
+        err = open_store(s, config, why);
+    }
     if (err != TD_OK) {
         return err;
     }
@@ -126,6 +146,8 @@ static void demolish(struct td_serve *s)
     if (p->hub != NULL) {
         td_hub_free(p->hub);
     }
+    td_logins_free(p->logins);
+    td_guard_free(p->guard);
 }
 
 enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *config,
@@ -176,6 +198,7 @@ void td_serve_turn(struct td_serve *s, td_mono now)
 {
     clock_set(&s->parts, now);
     td_hub_expire(s->parts.hub, now);
+    td_logins_turn(s->parts.logins, now);
     td_status_turn(s->parts.status, now);
     td_decide_turn(s->parts.decide, now);
     td_mqttd_turn(s->parts.mqttd, now);
@@ -193,6 +216,7 @@ td_mono td_serve_deadline(const struct td_serve *s)
     }
     at = td_mono_min(at, td_mqttd_deadline(s->parts.mqttd));
     at = td_mono_min(at, td_decide_deadline(s->parts.decide));
+    at = td_mono_min(at, td_logins_deadline(s->parts.logins));
     at = td_mono_min(at, td_status_deadline(s->parts.status));
     if (s->parts.httpd != NULL) {
         at = td_mono_min(at, td_httpd_deadline(s->parts.httpd));
@@ -208,6 +232,17 @@ bool td_serve_address(const struct td_serve *s, enum td_serve_kind kind, size_t 
                : s->parts.httpd != NULL && td_httpd_address(s->parts.httpd, i, out);
 }
 
+enum td_err td_serve_access(struct td_serve *s, const struct td_serve_access_config *access,
+                            td_mono now, struct td_buf *why)
+{
+    clock_set(&s->parts, now);
+    enum td_err err = guard_load(&s->parts, access, why);
+    if (err == TD_OK) {
+        td_mqttd_rights_changed(s->parts.mqttd, now);
+    }
+    return err;
+}
+
 /* ---- death ---- */
 
 bool td_serve_stop(struct td_serve *s, td_mono now)
@@ -220,7 +255,7 @@ bool td_serve_stop(struct td_serve *s, td_mono now)
             td_httpd_shutdown(s->parts.httpd);
         }
     }
-    return td_store_stop(s->parts.store, now);
+    return td_store_stop(s->parts.store, now) && td_logins_idle(s->parts.logins);
 }
 
 void td_serve_close(struct td_serve *s)

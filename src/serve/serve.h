@@ -82,8 +82,16 @@ struct td_serve_http_config {
     uint32_t write_bytes_max;    /* unsent bytes of one connection */
 };
 
+/* Who may come, and what they may do. */
+struct td_serve_access_config {
+    struct td_serve_file users, grants; /* read; name NULL: there is none */
+    bool anonymous;                     /* with users: who brings no credentials may come too */
+    bool hub_wide;                      /* a client id belongs to one principal at a time */
+};
+
 struct td_serve_config {
     const char *data_dir;
+    struct td_serve_access_config access;
     struct td_serve_listeners listeners;
     const struct td_serve_file *rules;
     size_t rule_count;
@@ -108,6 +116,11 @@ void td_serve_event(struct td_serve *serve, const struct td_sys_event *event, td
 void td_serve_turn(struct td_serve *serve, td_mono now);
 /* When td_serve_turn(), or td_serve_stop(), wants to run again though nothing happens. */
 td_mono td_serve_deadline(const struct td_serve *serve);
+/* Takes users and grants read anew. What principals that are gone have is gone when it returns:
+ * sessions, wills, messages that wait, retained messages. On failure nothing has changed, and `why`
+ * says what is wrong. */
+enum td_err td_serve_access(struct td_serve *serve, const struct td_serve_access_config *access,
+                            td_mono now, struct td_buf *why);
 /* Begins the end: tells the clients, closes their connections, commits what is staged. Call it
  * after each turn's events, instead of turn, until it gives true. */
 bool td_serve_stop(struct td_serve *serve, td_mono now);
@@ -123,7 +136,9 @@ bool td_serve_address(const struct td_serve *serve, enum td_serve_kind kind, siz
 
 /* ---- the parts, for this room only ---- */
 
-struct td_mqttd; /* serve/mqttd.h: MQTT clients and their sessions */
+struct td_guard;  /* guard/guard.h: principals and grants */
+struct td_logins; /* serve/login.h: who comes says who it is */
+struct td_mqttd;  /* serve/mqttd.h: MQTT clients and their sessions */
 struct td_store;
 struct td_record; /* serve/record.h: messages -> points, current values */
 struct td_decide; /* serve/decide.h: rules */
@@ -132,6 +147,8 @@ struct td_status; /* serve/status.h: $SYS */
 
 struct td_parts {
     struct td_sys *sys;
+    struct td_guard *guard;
+    struct td_logins *logins;
     struct td_hub *hub;
     struct td_store *store;
     struct td_record *record;
@@ -140,6 +157,7 @@ struct td_parts {
     struct td_httpd *httpd;   /* NULL: none */
     struct td_status *status; /* NULL: none */
     const char *version;
+    bool anonymous, hub_wide; /* td_serve_access_config */
     td_mono started;
     td_mono now;  /* of the event or turn under way, */
     td_wall wall; /* and what the wall clock said then */

@@ -32,7 +32,14 @@ struct td_work {
     struct td_work *next;            /* the seam's own */
 };
 
-enum td_sys_lane { TD_LANE_COMMIT, TD_LANE_CHUNK, TD_LANE_QUERY, TD_LANE_COUNT };
+enum td_sys_lane {
+    TD_LANE_COMMIT,
+    TD_LANE_CHUNK,
+    TD_LANE_QUERY,
+    TD_LANE_LOGIN, /* passwords are slow on purpose: two at a time, beside each other */
+    TD_LANE_LOGIN_TOO,
+    TD_LANE_COUNT
+};
 
 /* What to listen on, and how. */
 struct td_sys_listen {

@@ -33,6 +33,14 @@ static void wait_later(struct conn *c)
     }
 }
 
+void td_mqttd_conn_wait(struct conn *c)
+{
+    if (c->stream >= 0) {
+        wait_later(c);
+        touch(c);
+    }
+}
+
 /* ---- write buffers ---- */
 
 static void out_give(struct conn *c)
@@ -189,6 +197,7 @@ void td_mqttd_conn_close(struct conn *c, td_mono now)
         c->session = NULL;
         td_mqttd_session_offline(s, true, now);
     }
+    td_mqttd_conn_login_drop(c);
     sys_of(c)->close(sys_of(c), c->stream);
     c->stream = -1;
     td_heap_set(&d->conn_timers, &c->timer, TD_NEVER);
@@ -211,6 +220,7 @@ static void say_goodbye(struct conn *c, td_mono now)
 {
     c->last_word = true;
     answers_free(c);
+    td_mqttd_conn_login_drop(c);
     if (c->session != NULL) {
         struct session *s = c->session;
         c->session = NULL;
@@ -243,6 +253,7 @@ void td_mqttd_conn_end(struct conn *c, td_mono now)
 
 void td_mqttd_conn_free(struct conn *c)
 {
+    td_mqttd_conn_login_drop(c);
     answers_free(c);
     td_mqttd_aliases_free(c);
     out_give(c);
@@ -289,7 +300,8 @@ static void protocol_error(struct conn *c, td_mono now)
 /* Answers that wait, or replies the client does not read: then it has to wait as well. */
 static bool must_stop(const struct conn *c)
 {
-    return (c->answers != NULL &&
+    return c->login != NULL ||
+           (c->answers != NULL &&
             c->answers->count >= (uint32_t)c->d->limits.receive_max + ANSWERS_MORE) ||
            (c->blocked && conn_unsent(c) >= WRITE_HIGH_BYTES) ||
            td_store_pressure(c->d->parts->store);

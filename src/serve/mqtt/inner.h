@@ -3,6 +3,7 @@
 #define TD_SERVE_MQTT_INNER_H
 
 #include "serve/listen.h"
+#include "guard/guard.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/mqtt/ws.h"
 #include "store/store.h"
@@ -50,6 +51,7 @@ struct conn {
     struct answers *answers;         /* NULL: none waits */
     struct aliases_out *aliases_out; /* NULL: the client takes none, or nothing came twice yet */
     struct td_mqttd_ws *ws;          /* NULL: MQTT's bytes stand in the stream as they are */
+    struct conn_login *login;        /* its password is being looked at; NULL: no */
     struct td_timer timer;
     uint32_t heard; /* bytes read in this turn */
     int stream;     /* -1: closed, freed when the turn ends */
@@ -93,6 +95,8 @@ void td_mqttd_conns_expire(struct td_mqttd *d, td_mono now);
 void td_mqttd_conns_reap(struct td_mqttd *d);
 void td_mqttd_conn_free(struct conn *c);
 void td_mqttd_conn_timer_set(struct conn *c);
+/* Goes on reading in this turn, if it may. */
+void td_mqttd_conn_wait(struct conn *c);
 
 /* ---- topic aliases that we give (alias.c) ---- */
 
@@ -106,6 +110,9 @@ void td_mqttd_aliases_free(struct conn *c);
 /* ---- packets (packets.c) ---- */
 
 void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now);
+/* A CONNECT whose client is `who`, whose reference is the callee's. */
+void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *packet,
+                              struct td_principal *who, td_mono now);
 /* The CONNACK stands in out. */
 void td_mqttd_conn_opened(struct conn *c, td_mono now);
 
@@ -162,6 +169,7 @@ struct tally {
 struct session {
     struct td_subscriber sub; /* first */
     struct td_mqttd *d;
+    struct td_principal *principal;
     struct conn *conn; /* NULL: offline */
     uint64_t number;   /* its key in the store */
     uint32_t expiry_s; /* 0: ends with the connection; UINT32_MAX: never */
@@ -179,6 +187,7 @@ struct session {
     bool pumped;               /* in one of them */
     bool recorded;             /* the store has a row */
     bool dead;                 /* in d->dead: freed when the turn ends */
+    bool trusted;              /* its principal may everything */
     struct session *next_dead;
     uint32_t key_n;
     uint8_t principal_n;
@@ -219,8 +228,10 @@ struct session *td_mqttd_session_of(struct td_subscriber *sub);
 /* The key of a session, in d->key: until the next use of that. */
 td_slice td_mqttd_session_key(struct td_mqttd *d, td_slice principal, td_slice client_id);
 struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key);
-/* `key` as above gives. NULL: sessions_max is reached. */
-struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key);
+/* `key` as above gives for who, whose reference it keeps. NULL: sessions_max is reached. */
+struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td_principal *who);
+/* Drops what waits for it and comes from principals that are gone. */
+void td_mqttd_session_purge(struct session *s);
 /* Ends it: subscriptions, queue, rows of the store. Freed when the turn ends. */
 void td_mqttd_session_end(struct session *s);
 /* Its connection is gone. `will`: the client did not say goodbye. */
@@ -261,6 +272,24 @@ void td_mqttd_client_read(const struct session *s, td_mono now, struct td_mqttd_
 void td_mqttd_drop(struct session *s, td_slice topic, enum td_drop why);
 /* The message of e was acknowledged. */
 void td_mqttd_tally_ack(struct session *s, const struct entry *e);
+/* ---- who, and what it may (admit.c) ---- */
+
+/* Who comes by this CONNECT, with a reference. NULL: it was refused, or waits: then
+ * td_mqttd_packet_admitted() comes later. */
+struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now);
+/* Nobody waits for its password any more. */
+void td_mqttd_conn_login_drop(struct conn *c);
+/* For a session that is not trusted: one action of enum td_guard_action on a topic. */
+bool td_mqttd_may(struct session *s, unsigned action, td_slice topic);
+/* Whether it may subscribe to a filter. */
+bool td_mqttd_may_filter(const struct session *s, td_slice filter);
+/* Whether it may publish, and retain. */
+bool td_mqttd_may_say(struct session *s, td_slice topic, bool retain);
+/* Which session has a client id, where that must be known. */
+void td_mqttd_id_add(struct session *s);
+void td_mqttd_id_remove(struct session *s);
+/* False: it is another principal's, and client ids are hub-wide. Counts such meetings. */
+bool td_mqttd_id_free(struct td_mqttd *d, const struct td_principal *who, td_slice client_id);
 
 /* ---- what happened lately (trace.c) ---- */
 
@@ -320,9 +349,11 @@ struct td_mqttd {
     struct td_listener *listeners;
     td_mono now; /* of the turn */
     struct conn *conns, *touched, *waiting, *gone;
-    struct td_map sessions;       /* by session_key() */
-    struct session *pump;         /* may have something to send */
-    struct session *pump_durable; /* wait until the store's durable LSN moves */
+    struct td_map sessions;          /* by session_key() */
+    struct td_map by_id;             /* by client id; empty while all are one principal's */
+    struct td_guard_cache *verdicts; /* NULL: none was needed so far */
+    struct session *pump;            /* may have something to send */
+    struct session *pump_durable;    /* wait until the store's durable LSN moves */
     struct session *dead;
     struct td_heap conn_timers, session_timers;
     uint64_t next_session, next_message;

@@ -20,6 +20,8 @@ enum route_state { ROUTE_SENT = 1, ROUTE_RECEIVED = 2, ROUTE_GONE = 3 };
 
 enum { HAS_WILL = 1, WILL_RETAIN = 2 };
 
+enum { HAS_AUTHOR = 1 << 11 }; /* in the flags of a message, above its hops */
+
 /* ---- moments ---- */
 
 static td_wall wall_of(const struct td_mqttd *d, td_mono at, td_mono now)
@@ -94,18 +96,34 @@ static void put(struct td_mqttd *d, uint8_t kind, td_slice key)
 static void add_message(struct td_mqttd *d, struct td_buf *b, const struct td_message *m,
                         td_wall expires)
 {
-    (void)d;
-    add_varint(b, (uint64_t)m->qos | (m->retain ? 4u : 0u) | (uint64_t)m->hops << 3);
+    td_slice author = td_guard_name(d->parts->guard, m->author);
+    bool named = author.n > 0 && !td_slice_eq(author, TD_STR(TD_GUARD_LOCAL));
+    add_varint(b, (uint64_t)m->qos | (m->retain ? 4u : 0u) | (uint64_t)m->hops << 3 |
+                      (named ? HAS_AUTHOR : 0u));
     add_varint(b, (uint64_t)expires);
     add_varint(b, (uint64_t)m->at);
     add_varint(b, m->origin);
+    if (named) {
+        add_lump(b, author);
+    }
     add_lump(b, m->topic);
     add_lump(b, m->props);
     add_lump(b, m->payload);
 }
 
+/* A number that td_guard_author_gone() takes for gone, if there is no such principal now. */
+static uint32_t author_of(const struct td_mqttd *d, td_slice name)
+{
+    struct td_principal *p = td_guard_principal(d->parts->guard, name);
+    if (p == NULL) {
+        return UINT32_MAX;
+    }
+    td_principal_unref(d->parts->guard, p); /* what is known stays */
+    return p->number;
+}
+
 /* The slices borrow from the record. */
-static td_wall read_message(struct td_cursor *c, struct td_message *out)
+static td_wall read_message(const struct td_mqttd *d, struct td_cursor *c, struct td_message *out)
 {
     uint64_t flags = td_cursor_varint64(c);
     td_wall expires = (td_wall)td_cursor_varint64(c);
@@ -113,6 +131,9 @@ static td_wall read_message(struct td_cursor *c, struct td_message *out)
     out->hops = (uint8_t)(flags >> 3);
     out->at = (td_wall)td_cursor_varint64(c);
     out->origin = td_cursor_varint64(c);
+    if ((flags & HAS_AUTHOR) != 0) {
+        out->author = author_of(d, td_cursor_lump(c));
+    }
     out->topic = td_cursor_lump(c);
     out->props = td_cursor_lump(c);
     out->payload = td_cursor_lump(c);
@@ -375,7 +396,7 @@ static void will_restore(struct restore *r, struct session *s, struct td_cursor 
     uint32_t delay_s = (uint32_t)td_cursor_varint64(c);
     td_wall at = (td_wall)td_cursor_varint64(c);
     struct td_message m;
-    td_wall span = read_message(c, &m);
+    td_wall span = read_message(r->d, c, &m);
     if (c->err != TD_OK || !td_topic_valid(m.topic)) {
         td_cursor_fail(c, TD_ECORRUPT);
         return;
@@ -402,15 +423,24 @@ static void session_row(void *ctx, td_slice key, td_slice value)
     bool before = principal_n == key.n; /* of a hub that knew no principals: client id alone */
     if (before) {
         orphan(r, TD_STATE_SESSION, key);
-        key = td_mqttd_session_key(r->d, TD_STR(TD_MQTTD_LOCAL), key);
+        key = td_mqttd_session_key(r->d, TD_STR(TD_GUARD_LOCAL), key);
+        principal_n = strlen(TD_GUARD_LOCAL);
     }
     if (td_mqttd_session_find(r->d, key) != NULL) { /* a crash came between the two forms */
         return;
     }
+    struct td_principal *who =
+        td_guard_principal(r->d->parts->guard, td_slice_head(key, principal_n));
+    if (who == NULL) { /* taken from the users file since */
+        orphan(r, TD_STATE_SESSION, key);
+        r->d->stats.sessions_revoked++;
+        return;
+    }
     struct session *s = c.err == TD_OK && principal_n <= UINT8_MAX && key.n <= TD_STORE_KEY_MAX
-                            ? td_mqttd_session_new(r->d, key)
+                            ? td_mqttd_session_new(r->d, key, who)
                             : NULL;
     if (s == NULL) {
+        td_principal_unref(r->d->parts->guard, who);
         r->damaged++;
         return;
     }
@@ -532,12 +562,17 @@ static void message_row(void *ctx, td_slice key, td_slice value)
     struct td_cursor k = td_cursor_of(key), c = td_cursor_of(value);
     struct td_message m;
     uint64_t number = td_cursor_u64(&k);
-    td_wall expires = read_message(&c, &m);
+    td_wall expires = read_message(r->d, &c, &m);
     uint64_t routes = td_cursor_varint64(&c);
     td_cursor_in(&c, routes, 1, value.n, TD_ECORRUPT);
     r->d->next_message = number > r->d->next_message ? number : r->d->next_message;
     if (k.err != TD_OK || c.err != TD_OK || !td_topic_valid(m.topic)) {
         r->damaged++;
+        return;
+    }
+    if (td_guard_author_gone(r->d->parts->guard, m.author)) {
+        orphan(r, TD_STATE_MESSAGE, key);
+        r->d->stats.dropped_revoked++;
         return;
     }
     m.expires = mono_of(r->d, expires, r->now);
@@ -557,14 +592,16 @@ static void retained_row(void *ctx, td_slice key, td_slice value)
     struct restore *r = ctx;
     struct td_cursor c = td_cursor_of(value);
     struct td_message m;
-    td_wall expires = read_message(&c, &m);
+    td_wall expires = read_message(r->d, &c, &m);
     if (c.err != TD_OK || !td_topic_valid(m.topic)) {
         r->damaged++;
         return;
     }
     m.expires = mono_of(r->d, expires, r->now);
     m.retain = true;
-    if (m.expires <= r->now || td_hub_retain(r->d->parts->hub, &m) != TD_OK) {
+    bool revoked = td_guard_author_gone(r->d->parts->guard, m.author);
+    r->d->stats.retained_revoked += revoked;
+    if (revoked || m.expires <= r->now || td_hub_retain(r->d->parts->hub, &m) != TD_OK) {
         orphan(r, TD_STATE_RETAINED, key);
     }
     td_message_done(&m);

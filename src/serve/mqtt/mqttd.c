@@ -30,6 +30,7 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     d->now = parts->sys->mono(parts->sys);
     d->read = td_alloc(READ_BYTES);
     td_map_init(&d->sessions, seed);
+    td_map_init(&d->by_id, seed);
     td_heap_init(&d->conn_timers);
     td_heap_init(&d->session_timers);
     td_buf_init(&d->scratch, SIZE_MAX);
@@ -87,6 +88,10 @@ void td_mqttd_free(struct td_mqttd *d)
     }
     td_listeners_free(&d->listeners);
     td_map_fini(&d->sessions);
+    td_map_fini(&d->by_id);
+    if (d->verdicts != NULL) {
+        td_guard_cache_free(d->verdicts);
+    }
     td_heap_fini(&d->conn_timers);
     td_heap_fini(&d->session_timers);
     td_buf_fini(&d->scratch);

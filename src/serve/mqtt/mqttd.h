@@ -4,6 +4,7 @@
  *   conn.c      a connection: read, feed, answers that wait for a commit, one write a turn
  *   packets.c   what each packet does, one function a type
  *   alias.c     topic aliases on their way out
+ *   admit.c     who a client is, what it may, what ends when that changes
  *   session.c   a session: its queue, packet ids, QoS flows, will, life and end
  *   clients.c   clients, one by one: their counters
  *   trace.c     what happened to messages lately; why a client got one, or not
@@ -30,7 +31,9 @@ struct td_mqttd;
     D(TOO_LARGE, too_large, "over the client's maximum packet size")                               \
     D(EXPIRED, expired, "message expiry")                                                          \
     D(REFUSED, refused, "the client's PUBACK or PUBREC said no")                                   \
-    D(SESSION_END, session_end, "still queued when its session ended")
+    D(SESSION_END, session_end, "still queued when its session ended")                             \
+    D(DENIED, denied, "the client may not read it")                                                \
+    D(REVOKED, revoked, "its author is gone")
 
 enum td_drop {
 #define D(NAME, name, text) TD_DROP_##NAME,
@@ -56,6 +59,12 @@ struct td_mqttd_stats {
 #undef D
     uint64_t redelivered, takeovers, wills;
     uint64_t protocol_errors, keepalive_timeouts;
+    uint64_t logins_refused;                     /* CONNECTs without or with wrong credentials */
+    uint64_t publish_denied, subscribe_denied;   /* the client has no right to it */
+    uint64_t wills_denied;                       /* at CONNECT, or when they were to be sent */
+    uint64_t ids_shared;                         /* CONNECTs with another principal's client id */
+    uint64_t sessions_revoked, retained_revoked; /* their principal is gone */
+    uint64_t subscriptions_withdrawn;            /* the right to them is gone */
 };
 
 /* Brings back what the store kept (subscriptions and queues; retained messages into the hub) and
@@ -126,6 +135,9 @@ struct td_listener;
  * was read behind it. There must be room. */
 void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,
                       td_slice rest, td_mono now);
+/* Users or grants are others now. What principals that are gone had here is gone when it returns;
+ * what the rest may no longer is withdrawn. */
+void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now);
 
 /* ---- why did it get there, or not (trace.c) ---- */
 

@@ -76,11 +76,12 @@ static uint16_t keep_alive_granted(const struct td_mqttd *d, const struct td_mqt
 
 /* The session of that key, taken over from an older connection; NULL: no room. Ending a session
  * uses d->key, so the key is made anew each time. */
-static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_slice client_id,
-                             bool *resumed, td_mono now)
+static struct session *claim(struct conn *c, const struct td_mqtt_packet *p,
+                             struct td_principal *who, td_slice client_id, bool *resumed,
+                             td_mono now)
 {
     struct td_mqttd *d = c->d;
-    td_slice principal = TD_STR(TD_MQTTD_LOCAL);
+    td_slice principal = td_principal_name(who);
     struct session *s = td_mqttd_session_find(d, td_mqttd_session_key(d, principal, client_id));
     if (s != NULL && s->conn != NULL) {
         d->stats.takeovers++;
@@ -96,7 +97,15 @@ static struct session *claim(struct conn *c, const struct td_mqtt_packet *p, td_
         s = NULL;
     }
     *resumed = s != NULL;
-    return s != NULL ? s : td_mqttd_session_new(d, td_mqttd_session_key(d, principal, client_id));
+    if (s != NULL) {
+        td_principal_unref(d->parts->guard, who); /* the session has its own */
+        return s;
+    }
+    s = td_mqttd_session_new(d, td_mqttd_session_key(d, principal, client_id), who);
+    if (s == NULL) {
+        td_principal_unref(d->parts->guard, who);
+    }
+    return s;
 }
 
 static void will_set(struct session *s, const struct td_mqtt_packet *p)
@@ -112,6 +121,7 @@ static void will_set(struct session *s, const struct td_mqtt_packet *p)
                            .props = travelling(s->d, props),
                            .expires = expiry_at(props, 0),
                            .origin = s->number,
+                           .author = s->principal->number,
                            .qos = connect->will_qos,
                            .retain = connect->will_retain};
     s->will.m = td_message_ref(&m);
@@ -201,12 +211,38 @@ static void client_counted(struct td_mqttd *d)
 
 static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
-    struct td_mqttd *d = c->d;
     uint8_t refusal = connect_refusal(c, p);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         td_mqttd_conn_refuse(c, refusal, NULL, now);
         return;
     }
+    struct td_principal *who = td_mqttd_admit(c, p, now);
+    if (who != NULL) {
+        td_mqttd_packet_admitted(c, p, who, now);
+    }
+}
+
+/* What only the principal's rights say against it. */
+static uint8_t rights_refusal(struct td_mqttd *d, const struct td_mqtt_packet *p,
+                              const struct td_principal *who, td_slice id)
+{
+    const struct td_mqtt_connect *connect = &p->connect;
+    if (!td_mqttd_id_free(d, who, id)) {
+        return TD_MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID;
+    }
+    if (connect->has_will &&
+        (!td_guard_may(who, id, TD_GUARD_PUBLISH, connect->will_topic) ||
+         (connect->will_retain && !td_guard_may(who, id, TD_GUARD_WRITE, connect->will_topic)))) {
+        d->stats.wills_denied++;
+        return TD_MQTT_REASON_NOT_AUTHORIZED;
+    }
+    return TD_MQTT_REASON_SUCCESS;
+}
+
+void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
+                              struct td_principal *who, td_mono now)
+{
+    struct td_mqttd *d = c->d;
     struct accept a = {
         .keep_alive_s = keep_alive_granted(d, p),
         .response =
@@ -217,7 +253,13 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         assign_id(d, a.assigned);
         id = td_slice_of(a.assigned);
     }
-    struct session *s = a.session = claim(c, p, id, &a.resumed, now);
+    uint8_t refusal = rights_refusal(d, p, who, id);
+    if (refusal != TD_MQTT_REASON_SUCCESS) {
+        td_principal_unref(d->parts->guard, who);
+        td_mqttd_conn_refuse(c, refusal, NULL, now);
+        return;
+    }
+    struct session *s = a.session = claim(c, p, who, id, &a.resumed, now);
     if (s == NULL) {
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "sessions_max is reached", now);
         return;
@@ -291,6 +333,11 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
     d->stats.publish_bytes_in += p->payload.n;
     s->tally.messages_in++;
     uint8_t refusal = publish_refusal(p);
+    if (refusal == TD_MQTT_REASON_SUCCESS && !s->trusted &&
+        !td_mqttd_may_say(s, p->topic, p->retain)) {
+        refusal = TD_MQTT_REASON_NOT_AUTHORIZED;
+        d->stats.publish_denied++;
+    }
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         publish_refuse(c, p, refusal);
         return;
@@ -305,6 +352,7 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
                            .expires = expiry_at(&p->props, now),
                            .at = d->parts->wall,
                            .origin = s->number,
+                           .author = s->principal->number,
                            .qos = p->qos,
                            .retain = p->retain};
     uint32_t before = d->reached;
@@ -368,6 +416,10 @@ static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, 
                                            .no_local = f->no_local,
                                            .retain_as_published = f->retain_as_published,
                                            .retain_handling = f->retain_handling};
+    if (!s->trusted && !td_mqttd_may_filter(s, f->filter)) {
+        s->d->stats.subscribe_denied++;
+        return TD_MQTT_REASON_NOT_AUTHORIZED;
+    }
     enum td_err err = td_hub_subscribe(s->d->parts->hub, &s->sub, f->filter, &options, existed);
     if (err != TD_OK) {
         return err == TD_EFULL ? TD_MQTT_REASON_QUOTA_EXCEEDED

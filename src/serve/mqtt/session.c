@@ -124,13 +124,15 @@ struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key)
     return td_map_find(&d->sessions, key);
 }
 
-struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key)
+struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td_principal *who)
 {
     if (d->sessions.count >= d->config.sessions_max) {
         return NULL;
     }
     struct session *s = td_alloc(sizeof *s + key.n);
     s->d = d;
+    s->principal = who;
+    s->trusted = who->all;
     s->number = s->sub.id = ++d->next_session;
     s->sub.type = &session_type;
     s->key_n = (uint32_t)key.n;
@@ -142,6 +144,7 @@ struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key)
     td_mqtt_window_init(&s->window, 0);
     td_mqtt_ids_init(&s->ids);
     (void)td_map_put(&d->sessions, session_key(s), s);
+    td_mqttd_id_add(s);
     d->stats.sessions++;
     return s;
 }
@@ -189,7 +192,7 @@ static bool expired(const struct td_message *m, td_mono now)
     return m->expires <= now;
 }
 
-enum sent { SENT, SENT_LATER, SENT_TOO_LARGE };
+enum sent { SENT, SENT_LATER, SENT_TOO_LARGE, SENT_DENIED };
 
 /* An alias that is told with its topic makes a packet longer: not too long. */
 static size_t size_with_alias(struct conn *c, struct td_mqtt_publish *p)
@@ -292,6 +295,10 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
 {
     struct session *s = TD_CONTAINER(sub, struct session, sub);
     uint8_t qos = delivery->qos < m->qos ? delivery->qos : m->qos;
+    if (!s->trusted && !td_mqttd_may(s, TD_GUARD_READ, m->topic)) {
+        td_mqttd_drop(s, m->topic, TD_DROP_DENIED);
+        return;
+    }
     s->d->reached++;
     if (delivery->shared) {
         trace_shared(s, m);
@@ -329,6 +336,10 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
                                    uint32_t id)
 {
     uint8_t least = qos < m->qos ? qos : m->qos;
+    if (!s->trusted && !td_mqttd_may(s, TD_GUARD_READ, m->topic)) {
+        td_mqttd_drop(s, m->topic, TD_DROP_DENIED);
+        return;
+    }
     struct entry *e = td_mqttd_entry_new(m, &id, id != 0, least, true);
     waiting_add(s, e);
     if (least > 0) {
@@ -485,10 +496,14 @@ static void entry_write(struct session *s, struct entry *e)
                                 .qos = e->qos,
                                 .retain = e->retain,
                                 .dup = e->sent};
-    enum sent sent = publish_write(s, &p, SIZE_MAX);
+    bool denied = !s->trusted && !td_mqttd_may(s, TD_GUARD_READ, p.topic); /* since it waits */
+    enum sent sent = denied ? SENT_DENIED : publish_write(s, &p, SIZE_MAX);
     e->sent = true;
     e->sent_us = (uint32_t)(s->d->now / 1000);
-    if (sent == SENT_TOO_LARGE && e->packet_id != 0) {
+    if (denied) {
+        td_mqttd_drop(s, e->m->topic, TD_DROP_DENIED);
+    }
+    if ((sent == SENT_TOO_LARGE || denied) && e->packet_id != 0) {
         td_mqtt_window_drop(&s->window, e->packet_id);
         entry_end(s, e);
     } else if (e->qos == 0) {
@@ -615,6 +630,11 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
     }
     s->will.m = NULL;
     s->will_at = TD_NEVER;
+    if (!td_mqttd_may_say(s, will->topic, will->retain)) {
+        s->d->stats.wills_denied++;
+        td_message_unref(will);
+        return;
+    }
     s->d->stats.wills++;
     struct td_message m = {.topic = will->topic,
                            .payload = will->payload,
@@ -624,6 +644,7 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
                                           : td_mono_after(now, will->expires / TD_NS_PER_MS),
                            .at = s->d->parts->wall,
                            .origin = s->number,
+                           .author = s->principal->number,
                            .qos = will->qos,
                            .retain = will->retain};
     (void)td_publish(s->d->parts, &m);
@@ -631,10 +652,32 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
     td_message_unref(will);
 }
 
+/* ---- principals that are gone ---- */
+
+static bool is_revoked(const struct session *s, const struct entry *e)
+{
+    return !e->routed && td_guard_author_gone(s->d->parts->guard, e->m->author);
+}
+
+void td_mqttd_session_purge(struct session *s)
+{
+    for (uint32_t left = s->waiting.count; left > 0; left--) {
+        struct entry *e = waiting_take(s);
+        if (is_revoked(s, e)) {
+            td_mqttd_drop(s, e->m->topic, TD_DROP_REVOKED);
+            entry_end(s, e);
+            td_mqttd_keep_piece(s->d);
+        } else {
+            waiting_add(s, e); /* all of them once round: the order stays */
+        }
+    }
+}
+
 /* ---- coming and going ---- */
 
 static void session_free(struct session *s)
 {
+    td_principal_unref(s->d->parts->guard, s->principal);
     free(s->window.slots);
     free(s->ids.slots);
     free(s->tally.drops);
@@ -694,6 +737,7 @@ void td_mqttd_session_end(struct session *s)
     struct td_mqttd *d = s->d;
     s->dead = true;
     (void)td_map_remove(&d->sessions, session_key(s));
+    td_mqttd_id_remove(s);
     td_heap_set(&d->session_timers, &s->timer, TD_NEVER);
     if (s->will_at != TD_NEVER) {
         td_mqttd_session_will_send(s, d->now);

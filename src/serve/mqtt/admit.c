@@ -1,0 +1,269 @@
+/* serve/mqtt: who a client is, what its session may, and what ends when that changes.
+ *
+ *   CONNECT -> admit: no users: `local` | name and password: a login, which may take its time |
+ *                     neither: `anonymous`, if the configuration lets it in
+ *
+ * A session remembers its principal. What it may is asked when it acts: at SUBSCRIBE, PUBLISH, for
+ * its will at CONNECT and again when that is sent, and for each message that is on its way to it.
+ * A principal that may everything costs one flag. */
+#include <stdlib.h>
+
+#include "guard/guard.h"
+#include "serve/login.h"
+#include "serve/mqtt/inner.h"
+
+/* ---- rights ---- */
+
+bool td_mqttd_may(struct session *s, unsigned action, td_slice topic)
+{
+    struct td_mqttd *d = s->d;
+    if (d->verdicts == NULL) {
+        uint64_t seed;
+        d->parts->sys->random(d->parts->sys, &seed, sizeof seed);
+        d->verdicts = td_guard_cache_new(seed);
+    }
+    return td_guard_may_cached(d->verdicts, s->principal, session_client_id(s), action, topic);
+}
+
+bool td_mqttd_may_filter(const struct session *s, td_slice filter)
+{
+    td_slice group, inner = filter;
+    (void)td_filter_shared(filter, &group, &inner);
+    return td_guard_may_filter(s->principal, session_client_id(s), TD_GUARD_SUBSCRIBE, inner);
+}
+
+bool td_mqttd_may_say(struct session *s, td_slice topic, bool retain)
+{
+    return s->trusted || (td_mqttd_may(s, TD_GUARD_PUBLISH, topic) &&
+                          (!retain || td_mqttd_may(s, TD_GUARD_WRITE, topic)));
+}
+
+/* ---- who comes ---- */
+
+struct conn_login {
+    struct td_login *login;
+    struct td_buf connect; /* the CONNECT, encoded */
+};
+
+void td_mqttd_conn_login_drop(struct conn *c)
+{
+    if (c->login != NULL) {
+        if (c->login->login != NULL) {
+            td_login_forget(c->login->login);
+        }
+        td_guard_forget(c->login->connect.p, c->login->connect.n);
+        td_buf_fini(&c->login->connect);
+        free(c->login);
+        c->login = NULL;
+    }
+}
+
+/* The packet as it was, read again from the copy that was kept. */
+static void go_on(struct conn *c, struct td_principal *who, td_mono now)
+{
+    struct td_mqtt machine;
+    struct td_mqtt_packet packet;
+    struct conn_login *login = c->login;
+    td_slice in = td_buf_slice(&login->connect);
+    c->login = NULL;
+    td_mqtt_init(&machine, TD_MQTT_SERVER, &c->d->limits, now);
+    td_assert(td_mqtt_next(&machine, &in, now, &packet) == TD_MQTT_GOT_PACKET);
+    td_mqttd_packet_admitted(c, &packet, who, now);
+    td_guard_forget(login->connect.p, login->connect.n);
+    td_buf_fini(&login->connect);
+    free(login);
+}
+
+static void login_done(void *ctx, struct td_principal *who, td_mono now)
+{
+    struct conn *c = ctx;
+    c->d->now = now;
+    c->login->login = NULL;
+    if (who == NULL) {
+        c->d->stats.logins_refused++;
+        td_mqttd_conn_login_drop(c);
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, now);
+        return;
+    }
+    go_on(c, who, now);
+    td_mqttd_conn_wait(c); /* it may have said more, which was not read so far */
+}
+
+static struct td_principal *admit_password(struct conn *c, const struct td_mqtt_packet *p,
+                                           td_mono now)
+{
+    struct td_sys *sys = c->d->parts->sys;
+    struct td_principal *who = NULL;
+    struct td_login *login = NULL;
+    char address[64];
+    sys->address(sys, c->stream, true, address);
+    struct td_login_claim claim = {.name = p->connect.user,
+                                   .password = p->connect.password,
+                                   .address = address,
+                                   .done = login_done,
+                                   .ctx = c};
+    switch (td_login_ask(c->d->parts->logins, &claim, now, &who, &login)) {
+    case TD_LOGIN_YES:
+        return who;
+    case TD_LOGIN_NO:
+        c->d->stats.logins_refused++;
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, now);
+        return NULL;
+    case TD_LOGIN_BUSY:
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_CONNECTION_RATE_EXCEEDED,
+                             "too many logins are under way", now);
+        return NULL;
+    case TD_LOGIN_WAIT:
+        break;
+    }
+    size_t n = td_mqtt_packet_size(p);
+    c->login = td_alloc(sizeof *c->login);
+    c->login->login = login;
+    td_buf_init(&c->login->connect, SIZE_MAX);
+    td_assert(n > 0 && td_buf_reserve(&c->login->connect, n) == TD_OK);
+    (void)td_mqtt_packet_put(c->login->connect.p, p);
+    c->login->connect.n = n;
+    return NULL;
+}
+
+struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_parts *parts = c->d->parts;
+    if (!td_guard_has_users(parts->guard)) {
+        return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
+    }
+    if (p->connect.has_user) {
+        return admit_password(c, p, now);
+    }
+    if (parts->anonymous) {
+        return td_guard_principal(parts->guard, TD_STR(TD_GUARD_ANONYMOUS));
+    }
+    c->d->stats.logins_refused++;
+    td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "this hub wants a user name", now);
+    return NULL;
+}
+
+/* ---- one client id, several principals ---- */
+
+void td_mqttd_id_add(struct session *s)
+{
+    struct td_mqttd *d = s->d;
+    if (d->parts->hub_wide || td_guard_has_users(d->parts->guard)) {
+        (void)td_map_put(&d->by_id, session_client_id(s), s);
+    }
+}
+
+void td_mqttd_id_remove(struct session *s)
+{
+    if (td_map_find(&s->d->by_id, session_client_id(s)) == s) {
+        (void)td_map_remove(&s->d->by_id, session_client_id(s));
+    }
+}
+
+bool td_mqttd_id_free(struct td_mqttd *d, const struct td_principal *who, td_slice client_id)
+{
+    const struct session *s = td_map_find(&d->by_id, client_id);
+    if (s == NULL || s->principal == who) {
+        return true;
+    }
+    uint64_t n = ++d->stats.ids_shared;
+    if ((n & (n - 1)) == 0) { /* the first ones each, later ones now and then */
+        td_log("mqtt", TD_LOG_WARN, "client_id_shared", "principal=%.*s owner=%.*s times=%llu",
+               (int)who->name_n, who->name, (int)s->principal->name_n, s->principal->name,
+               (unsigned long long)n);
+    }
+    return !d->parts->hub_wide;
+}
+
+/* ---- rights have changed ---- */
+
+static void subscriptions_check(struct session *s)
+{
+    struct td_mqttd *d = s->d;
+    for (struct td_subscription *sub = s->sub.first, *next; sub != NULL; sub = next) {
+        next = sub->next;
+        if (!td_mqttd_may_filter(s, sub->filter)) {
+            if (session_durable(s)) {
+                td_mqttd_keep_subscription_gone(s, sub->filter);
+                td_mqttd_keep_piece(d);
+            }
+            d->stats.subscriptions_withdrawn++;
+            (void)td_hub_unsubscribe(d->parts->hub, &s->sub, sub->filter);
+        }
+    }
+}
+
+/* The principal is gone, and with it all that the session had. */
+static void session_revoke(struct session *s, td_mono now)
+{
+    struct td_mqttd *d = s->d;
+    struct conn *c = s->conn;
+    d->stats.sessions_revoked++;
+    td_mqttd_session_will_clear(s);
+    td_mqttd_session_expiry_set(s, 0); /* it ends with its connection */
+    if (c != NULL) {
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, NULL, now);
+    } else {
+        td_mqttd_session_end(s);
+    }
+}
+
+static void session_check(struct session *s, td_mono now)
+{
+    uint32_t generation = td_guard_generation(s->d->parts->guard);
+    s->trusted = s->principal->all;
+    if (s->principal->gone) {
+        session_revoke(s, now);
+        return;
+    }
+    if (!s->trusted) {
+        subscriptions_check(s);
+    }
+    if (s->conn != NULL && s->principal->changed == generation) {
+        td_mqttd_conn_refuse(s->conn, TD_MQTT_REASON_NOT_AUTHORIZED, "log in again", now);
+    }
+}
+
+struct purge {
+    struct td_mqttd *d;
+    struct td_buf topics; /* each as a lump */
+};
+
+static void retained_look(void *ctx, struct td_message *m)
+{
+    struct purge *p = ctx;
+    if (td_guard_author_gone(p->d->parts->guard, m->author)) {
+        td_assert(td_buf_add_lump(&p->topics, m->topic) == TD_OK);
+    }
+}
+
+static void retained_purge(struct td_mqttd *d)
+{
+    struct purge p = {.d = d};
+    td_buf_init(&p.topics, SIZE_MAX);
+    td_hub_retained_all(d->parts->hub, retained_look, &p);
+    struct td_cursor c = td_cursor_of(td_buf_slice(&p.topics));
+    while (td_cursor_left(&c) > 0) {
+        struct td_message none = {.topic = td_cursor_lump(&c), .retain = true};
+        (void)td_hub_retain(d->parts->hub, &none); /* to take one out never fails */
+        td_mqttd_keep_retained(d, &none);
+        td_mqttd_keep_piece(d);
+        d->stats.retained_revoked++;
+    }
+    td_buf_fini(&p.topics);
+}
+
+void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now)
+{
+    d->now = now;
+    for (size_t i = d->sessions.count; i-- > 0;) {
+        if (i < d->sessions.count) { /* the last takes the place of one that ends */
+            session_check(d->sessions.entries[i].value, now);
+        }
+    }
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        td_mqttd_session_purge(d->sessions.entries[i].value);
+    }
+    retained_purge(d);
+    (void)td_store_batch_end(d->parts->store, TD_STORE_NOW);
+}

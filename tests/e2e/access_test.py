@@ -1,0 +1,496 @@
+#!/usr/bin/env python3
+"""Who may come and what they may do, with stock clients: mosquitto_pub and Paho. Users and grants
+are files that `tandem user` and this program write; SIGHUP makes the hub read them again."""
+import pathlib
+import queue
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+import harness
+from harness import PATIENCE_S, wait_for
+
+options = None
+V311, V5 = mqtt.MQTTv311, mqtt.MQTTv5
+NOT_AUTHORIZED, BAD_PASSWORD, BAD_ID = 0x87, 0x86, 0x85
+
+GRANTS = """
+# who            verdict  actions    pattern
+role:watcher     allow    receive    things/#
+role:watcher     deny     read       things/+/secret
+role:operator    allow    all        things/#
+*                allow    receive    public/#
+anonymous        allow    send       public/%c/#
+"""
+
+
+class Hub(harness.Broker):
+    """A hub with users and grants."""
+
+    def __init__(self, more=""):
+        super().__init__(options)
+        self.users = self.home / "users"
+        self.grants = self.home / "grants"
+        self.config = self.home / "tandem.toml"
+        self.grants.write_text(GRANTS)
+        self.config.write_text(f'[access]\nusers = "{self.users}"\ngrants = "{self.grants}"\n{more}\n')
+        self.arguments = ["-c", str(self.config)]
+
+    def user(self, *words, password=None):
+        command = [options.tandem, "user", *words, "-f", str(self.users)]
+        done = subprocess.run(command, input=password and password + "\n", capture_output=True, text=True,
+                              timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def add(self, *users):
+        for name, *roles in users:
+            self.user("add", name, *[word for role in roles for word in ("-r", role)],
+                      password="pw-" + name)
+        return self
+
+    def reload(self):
+        """Gives when it was asked for."""
+        before = self.log.read_text().count("reloaded")
+        self.process.send_signal(signal.SIGHUP)
+        asked = time.monotonic()
+        wait_for("the reload", lambda: self.log.read_text().count("reloaded") > before)
+        return asked
+
+
+class Peer:
+    def __init__(self, hub, name=None, client_id="", version=V5, password=None, clean=True, will=None,
+                 expiry=None):
+        self.version, self.clean, self.expiry = version, clean, expiry
+        more = {} if version == V5 else {"clean_session": clean}
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version,
+                                  reconnect_on_failure=False, **more)
+        if name is not None:
+            self.client.username_pw_set(name, "pw-" + name if password is None else password)
+        if will is not None:
+            self.client.will_set(*will)
+        self.connected, self.messages, self.acks, self.gone = (queue.Queue() for _ in range(4))
+        self.client.on_connect = lambda c, u, flags, reason, p: self.connected.put((flags, reason))
+        self.client.on_disconnect = lambda c, u, flags, reason, p: self.gone.put(time.monotonic())
+        self.client.on_message = lambda c, u, m: self.messages.put(m)
+        for action in ("on_subscribe", "on_publish"):
+            setattr(self.client, action, lambda c, u, mid, reason, p: self.acks.put((mid, reason)))
+        more = {}
+        if version == V5:
+            p = Properties(PacketTypes.CONNECT)
+            if expiry is not None:
+                p.SessionExpiryInterval = expiry
+            more = {"clean_start": clean, "properties": p}
+        self.client.connect("127.0.0.1", hub.port, 60, **more)
+        self.client.loop_start()
+        flags, self.reason = self.connected.get(timeout=PATIENCE_S)
+        self.present = flags.session_present
+        self.code = self.reason.value
+
+    def ack(self, mid):
+        while True:
+            got, reason = self.acks.get(timeout=PATIENCE_S)
+            if got == mid:
+                return reason
+
+    def subscribe(self, topic, qos=1):
+        """Gives the code of the SUBACK."""
+        if self.version == V5:
+            _, mid = self.client.subscribe(topic, options=SubscribeOptions(qos=qos))
+        else:
+            _, mid = self.client.subscribe(topic, qos)
+        return self.ack(mid)[0].value
+
+    def publish(self, topic, payload="x", qos=1, retain=False):
+        return self.ack(self.client.publish(topic, payload, qos, retain).mid).value
+
+    def heard(self, marker="end"):
+        """The topics up to the marker."""
+        topics = []
+        while True:
+            m = self.messages.get(timeout=PATIENCE_S)
+            if m.payload == marker.encode():
+                return topics
+            topics.append(m.topic)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+        return self
+
+    def drop(self):
+        self.client.socket().shutdown(2)
+        self.client.loop_stop()
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.hub = Hub("anonymous = true").add(
+            ("pump7",), ("pump8",), ("anna", "admin"), ("wim", "watcher"), ("otto", "operator"),
+            ("gone1", "operator"), ("gone2", "operator"))
+        cls.hub.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.hub.stop()
+
+    def setUp(self):
+        self.peers = []
+
+    def tearDown(self):
+        for p in self.peers:
+            p.close()
+
+    def peer(self, *args, **more):
+        p = Peer(self.hub, *args, **more)
+        self.peers.append(p)
+        return p
+
+
+class Credentials(Case):
+    def mosquitto_pub(self, *words, topic="things/pump7/rpm"):
+        return subprocess.run(["mosquitto_pub", "-p", str(self.hub.port), "-t", topic, "-m", "1", "-q", "1",
+                               *words], capture_output=True, text=True, timeout=PATIENCE_S)
+
+    def test_mosquitto_pub(self):
+        for version in ("311", "5"):
+            with self.subTest(version=version):
+                good = self.mosquitto_pub("-V", version, "-u", "pump7", "-P", "pw-pump7")
+                self.assertEqual((0, ""), (good.returncode, good.stderr))
+                for words in (("-u", "pump7", "-P", "wrong"), ("-u", "nobody", "-P", "pw-nobody"),
+                              ("-u", "pump7")):
+                    self.assertNotEqual(0, self.mosquitto_pub("-V", version, *words).returncode, words)
+
+    def test_codes(self):
+        for version, bad in ((V5, BAD_PASSWORD), (V311, BAD_PASSWORD)):
+            self.assertEqual(0, self.peer("pump7", version=version).code)
+            self.assertEqual(bad, self.peer("pump7", version=version, password="no").code)
+            self.assertEqual(bad, self.peer("local", version=version, password="").code)
+
+    def test_anonymous_is_a_principal_with_its_own_grants(self):
+        p = self.peer(client_id="visitor")
+        self.assertEqual(0, p.code)
+        self.assertEqual(0x10, p.publish("public/visitor/x"))
+        self.assertEqual(NOT_AUTHORIZED, p.publish("public/other/x"))
+        self.assertEqual(NOT_AUTHORIZED, p.publish("things/pump7/x"))
+
+    def test_what_was_said_before_the_password_was_looked_at_is_not_lost(self):
+        self.hub.user("password", "pump8", password="fresh")
+        self.hub.reload()
+        self.hub.user("password", "pump8", password="pw-pump8")
+        self.hub.reload()
+        connect = b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01q\x00\x05pump8\x00\x08pw-pump8"
+        subscribe = b"\x00\x01\x00\x0ethings/pump8/#\x00"
+        publish = b"\x00\x0ethings/pump8/ahi"
+        with socket.create_connection(("127.0.0.1", self.hub.port)) as s:
+            s.settimeout(PATIENCE_S)
+            s.sendall(b"".join(bytes((head, len(body))) + body for head, body in
+                               ((0x10, connect), (0x82, subscribe), (0x30, publish))))
+            want = b"\x20\x02\x00\x00" + b"\x90\x03\x00\x01\x00" + bytes((0x30, len(publish))) + publish
+            got = b""
+            while len(got) < len(want):
+                got += s.recv(1000)
+            self.assertEqual(want, got)
+
+
+def rawpeer(hub, client_id, name, password, version=4):
+    texts = b"".join(len(t).to_bytes(2, "big") + t.encode() for t in (client_id, name, password))
+    body = b"\x00\x04MQTT" + bytes((version, 0xC2, 0, 60)) + (b"\0" if version == 5 else b"") + texts
+    s = socket.create_connection(("127.0.0.1", hub.port))
+    s.settimeout(PATIENCE_S)
+    s.sendall(bytes((0x10, len(body))) + body)
+    return s
+
+
+def answer(s):
+    with s:
+        return s.recv(4)[3]
+
+
+class Guessing(Case):
+    def test_more_at_once_than_are_looked_at_at_a_time(self):
+        """Each gets its answer; and who guessed has to wait by then, or to come again."""
+        clients = [rawpeer(self.hub, f"many{i}", "pump8", "wrong") for i in range(30)]
+        self.assertEqual({4}, {answer(s) for s in clients})
+        begun = time.monotonic()
+        self.assertIn(answer(rawpeer(self.hub, "next", "pump8", "wrong")), (3, 4))
+        self.assertGreater(time.monotonic() - begun, 0.5)
+
+
+class Rights(Case):
+    def test_a_device_speaks_below_its_own_name(self):
+        for version in (V5, V311):
+            p = self.peer("pump7", version=version)
+            refused = NOT_AUTHORIZED if version == V5 else 0x80
+            self.assertEqual(1, p.subscribe("things/pump7/#"))
+            self.assertEqual(1, p.subscribe("$share/g/things/pump7/#"))
+            for topic in ("#", "things/#", "things/+/rpm", "things/pump8/#", "$SYS/#", "$share/g/things/#"):
+                self.assertEqual(refused, p.subscribe(topic), topic)
+            self.assertEqual(NOT_AUTHORIZED if version == V5 else 0, p.publish("things/pump8/rpm"))
+            p.publish("things/pump8/rpm", qos=2)
+            p.publish("things/pump7/rpm")
+            p.close()
+
+    def test_what_is_refused_reaches_nobody(self):
+        otto = self.peer("otto")
+        otto.subscribe("things/#")
+        for version in (V5, V311):
+            p = self.peer("pump7", version=version)
+            for qos in (0, 1, 2):
+                p.client.publish("things/pump8/forged", "x", qos)
+                p.client.publish("things/pump8/forged", "x", qos, retain=True)
+            p.publish("things/pump7/fine")
+            p.publish("things/pump7/m", "end")
+            self.assertEqual(["things/pump7/fine"], otto.heard())
+
+    def test_deliveries_are_checked_one_by_one(self):
+        wim = self.peer("wim")
+        self.assertEqual(1, wim.subscribe("things/#"))
+        otto = self.peer("otto")
+        for retain in (False, True):
+            otto.publish("things/a/secret", retain=retain)
+            otto.publish("things/a/plain", retain=retain)
+        otto.publish("things/a/m", "end")
+        self.assertEqual(["things/a/plain"] * 2, wim.heard())
+        late = self.peer("wim")
+        late.subscribe("things/a/#")
+        otto.publish("things/a/m", "end")
+        self.assertEqual(["things/a/plain"], late.heard())
+        for topic in ("things/a/secret", "things/a/plain"):
+            otto.publish(topic, "", retain=True)
+
+    def test_a_will_is_checked_at_connect(self):
+        self.assertEqual(NOT_AUTHORIZED, self.peer("pump7", will=("things/pump8/x", "w")).code)
+        self.assertEqual(NOT_AUTHORIZED, self.peer("pump7", version=V311, will=("things/pump8/x", "w")).code)
+        self.assertEqual(0, self.peer("pump7", will=("things/pump7/x", "w")).code)
+
+    def test_a_will_is_checked_again_when_it_is_sent(self):
+        anna = self.peer("anna")
+        anna.subscribe("#")
+        otto = self.peer("otto", will=("things/a/will", "w"))
+        self.hub.grants.write_text(GRANTS + "otto deny publish things/a/#\n")
+        self.hub.reload()
+        otto.drop()
+        self.hub.grants.write_text(GRANTS)
+        time.sleep(0.2)
+        anna.publish("m", "end")
+        self.assertEqual([], anna.heard())
+        self.hub.reload()
+
+    def test_a_right_that_goes_takes_its_subscription_along(self):
+        wim = self.peer("wim", client_id="w", clean=False, expiry=1000)
+        self.assertEqual(1, wim.subscribe("things/#"))
+        self.assertEqual(1, wim.subscribe("public/#"))
+        self.hub.grants.write_text("* allow receive public/#\nrole:operator allow all #\n")
+        self.hub.reload()
+        otto = self.peer("otto")
+        otto.publish("things/a/x")
+        otto.publish("public/end", "end")
+        self.assertEqual([], wim.heard())
+        self.hub.grants.write_text(GRANTS)
+        self.hub.reload()
+        otto.publish("things/a/x")
+        wim.close()
+
+    def test_what_waits_is_checked_when_the_client_comes_back(self):
+        self.peer("wim", client_id="w2", clean=False, expiry=1000).subscribe("things/#")
+        self.peers.pop().close()
+        otto = self.peer("otto")
+        otto.publish("things/a/plain", qos=2)
+        otto.publish("things/b/plain")
+        otto.publish("things/b/m", "end")
+        self.hub.grants.write_text(GRANTS + "wim deny read things/a/#\n")
+        self.hub.reload()
+        back = self.peer("wim", client_id="w2", clean=False, expiry=0)
+        self.assertTrue(back.present)
+        self.assertEqual(["things/b/plain"], back.heard())
+        self.hub.grants.write_text(GRANTS)
+        self.hub.reload()
+
+
+class Sessions(Case):
+    def test_a_client_id_of_another_principal_is_another_session(self):
+        """Whatever the second one does, the first one's session and queue are untouched."""
+        for clean in (True, False):
+            for version in (V5, V311):
+                with self.subTest(clean=clean, version=version):
+                    owner = self.peer("pump7", client_id="shared", clean=False, expiry=1000)
+                    owner.subscribe("things/pump7/#")
+                    thief = self.peer("pump8", client_id="shared", version=version, clean=clean)
+                    self.assertEqual((0, False), (thief.code, thief.present and not clean))
+                    self.assertIn(thief.subscribe("things/pump7/#"), (0x80, NOT_AUTHORIZED))
+                    owner.publish("things/pump7/m", "end")
+                    self.assertEqual([], owner.heard())  # still connected
+                    owner.close()
+                    otto = self.peer("otto")
+                    otto.publish("things/pump7/queued")
+                    thief.close()
+                    again = self.peer("pump8", client_id="shared", version=version, clean=True)
+                    otto.publish("things/pump7/m", "end")
+                    back = self.peer("pump7", client_id="shared", clean=False, expiry=0)
+                    self.assertTrue(back.present)
+                    self.assertEqual(["things/pump7/queued"], back.heard())
+                    back.close()
+                    again.close()
+
+    def test_the_same_principal_takes_over(self):
+        one = self.peer("pump7", client_id="same")
+        two = self.peer("pump7", client_id="same")
+        self.assertEqual(0, two.code)
+        one.gone.get(timeout=PATIENCE_S)
+
+    def test_sessions_come_back_after_a_restart(self):
+        for name in ("pump7", "pump8"):
+            self.peer(name, client_id="keep", clean=False, expiry=1000).subscribe(f"things/{name}/#")
+            self.peers.pop().close()
+        self.hub.kill()
+        self.hub.start()
+        otto = self.peer("otto")
+        for name in ("pump7", "pump8"):
+            otto.publish(f"things/{name}/x")
+            otto.publish(f"things/{name}/m", "end")
+            back = self.peer(name, client_id="keep", clean=False, expiry=0)
+            self.assertTrue(back.present)
+            self.assertEqual([f"things/{name}/x"], back.heard())
+
+
+class HubWide(unittest.TestCase):
+    def test_a_client_id_belongs_to_one(self):
+        hub = Hub("client_ids_hub_wide = true").add(("a",), ("b",)).start()
+        try:
+            one = Peer(hub, "a", client_id="x")
+            self.assertEqual(BAD_ID, Peer(hub, "b", client_id="x").code)
+            self.assertEqual(0, Peer(hub, "b", client_id="y").code)
+            self.assertEqual(0, Peer(hub, "a", client_id="x").code)
+            one.close()
+            self.assertEqual(NOT_AUTHORIZED, Peer(hub, client_id="z").code)  # no anonymous here
+        finally:
+            hub.stop()
+
+
+class Revocation(Case):
+    def test_everything_of_a_principal_is_gone_within_a_second(self):
+        hub = self.hub
+        anna = self.peer("anna")
+        anna.subscribe("things/#")
+        anna.subscribe("end")
+        victim = self.peer("gone1", client_id="v", clean=False, expiry=1000,
+                           will=("things/will/of/gone1", "w"))
+        victim.subscribe("things/#")
+        self.peer("gone1", client_id="away", clean=False, expiry=1000).subscribe("things/#")
+        self.peers.pop().close()
+        self.peer("wim", client_id="waits", clean=False, expiry=1000).subscribe("things/#")
+        self.peers.pop().close()
+        victim.publish("things/kept/by/gone1", "k", retain=True)
+        self.peer("otto").publish("things/kept/by/otto", "k", retain=True)
+        for topic in ("things/kept/by/gone1", "things/kept/by/otto"):
+            self.assertEqual(topic, anna.messages.get(timeout=PATIENCE_S).topic)
+
+        raw = rawpeer(hub, "r", "gone1", "pw-gone1", version=5)
+        self.assertEqual(0, raw.recv(100)[3])
+        hub.user("remove", "gone1")
+        asked = hub.reload()
+        self.assertLess(victim.gone.get(timeout=PATIENCE_S) - asked, 1.0)
+        self.assertEqual(b"\xe0\x01\x87", raw.recv(100))  # Paho does not look at so short a word
+        self.assertLess(time.monotonic() - asked, 1.0)
+        raw.close()
+
+        fresh = self.peer("anna")
+        fresh.subscribe("things/#")
+        anna.publish("things/m", "end")
+        self.assertEqual(["things/kept/by/otto"], fresh.heard())  # retained
+        self.assertEqual([], anna.heard())  # no will
+        waits = self.peer("wim", client_id="waits", clean=False, expiry=0)
+        self.assertEqual(["things/kept/by/otto"], waits.heard())  # queued by it for others
+        self.assertEqual(BAD_PASSWORD, self.peer("gone1", client_id="v").code)
+
+        hub.add(("gone1", "operator"))  # the name comes back: nothing of the old one does
+        hub.reload()
+        for client_id in ("v", "away"):
+            again = self.peer("gone1", client_id=client_id, clean=False, expiry=0)
+            self.assertEqual((0, False), (again.code, again.present))
+        anna.publish("things/kept/by/otto", "", retain=True)
+
+    def test_who_was_removed_while_the_hub_was_down_has_nothing_either(self):
+        self.peer("gone2", client_id="v", clean=False, expiry=1000,
+                  will=("things/will/of/gone2", "w")).subscribe("things/#")
+        self.peers[-1].publish("things/kept/by/gone2", "k", retain=True)
+        self.peer("wim", client_id="waits2", clean=False, expiry=1000).subscribe("things/#")
+        self.peers[0].publish("things/from/gone2")
+        self.peers.pop().close()
+        self.hub.kill()
+        self.hub.user("remove", "gone2")
+        self.hub.start()
+        anna = self.peer("anna")
+        anna.subscribe("things/#")
+        anna.publish("things/m", "end")
+        self.assertEqual([], anna.heard())
+        self.assertEqual(BAD_PASSWORD, self.peer("gone2").code)
+
+    def test_a_new_password_ends_the_connections_of_the_old_one(self):
+        p = self.peer("pump8", client_id="p", clean=False, expiry=1000)
+        self.hub.user("password", "pump8", password="other")
+        asked = self.hub.reload()
+        self.assertLess(p.gone.get(timeout=PATIENCE_S) - asked, 1.0)
+        self.assertEqual(BAD_PASSWORD, self.peer("pump8").code)
+        back = self.peer("pump8", client_id="p", password="other", clean=False, expiry=0)
+        self.assertEqual((0, True), (back.code, back.present))
+        self.hub.user("password", "pump8", password="pw-pump8")
+        self.hub.reload()
+
+    def test_a_broken_file_changes_nothing(self):
+        self.hub.grants.write_text(GRANTS + "otto permit all #\n")
+        self.hub.reload()
+        self.assertIn("behind who stands allow or deny", self.hub.log_text())
+        p = self.peer("otto")
+        self.assertEqual(1, p.subscribe("things/#"))
+        self.hub.grants.write_text(GRANTS)
+        self.hub.reload()
+
+
+class Files(unittest.TestCase):
+    def fails(self, users, grants, *says):
+        hub = Hub()
+        for path, text in ((hub.users, users), (hub.grants, grants)):
+            path.unlink(missing_ok=True)
+            if text is not None:
+                path.write_text(text)
+        done = subprocess.run([options.tandem, "serve", "--data", str(hub.data), "-c", str(hub.config),
+                               "--mqtt", "127.0.0.1:0", "--http", "off"], capture_output=True, text=True,
+                              timeout=PATIENCE_S)
+        self.assertNotEqual(0, done.returncode)
+        for word in says:
+            self.assertIn(word, done.stderr)
+
+    def test_a_missing_or_bad_file_is_no_start(self):
+        self.fails(None, "", "users: No such file", "give the path of a file")
+        self.fails("a::\n", None, "grants: No such file")
+        self.fails("a::\nb::plain\n", "", "users:2:", "no credential", "tandem user password")
+        self.fails("a::\n", "a allow publish x/#/y\n", "grants:1:", "# is the last level")
+
+    def test_grants_test_says_why(self):
+        hub = Hub().add(("pump7",), ("wim", "watcher"))
+        for words, code, says in (
+                (("pump7", "publish", "things/pump7/x"), 0, "yes\n  allow for role device"),
+                (("pump7", "publish", "things/pump8/x"), 1, "no\n  no grant"),
+                (("wim", "read", "things/a/secret"), 1, "no\n  deny for role watcher: 'things/+/secret'"),
+                (("nobody", "read", "x"), 1, "no: there is no such principal"),
+                (("wim", "eat", "x"), 2, "")):
+            done = subprocess.run([options.tandem, "grants", "test", *words, "-u", str(hub.users),
+                                   "-g", str(hub.grants)], capture_output=True, text=True, timeout=PATIENCE_S)
+            self.assertEqual(code, done.returncode, done.stderr)
+            self.assertTrue(done.stdout.startswith(says), done.stdout)
+
+
+if __name__ == "__main__":
+    options, rest = harness.parser(__doc__).parse_known_args()
+    options.tandem = str(pathlib.Path(options.tandem).resolve())
+    unittest.main(argv=["access_test.py"] + rest)
