@@ -199,10 +199,23 @@ static void line_open(struct client *c)
     c->through = false;
 }
 
+/* To the hub what is under way is new once the session that sent it is gone. */
+static void flight_repeats(struct client *c)
+{
+    for (uint32_t id = 1; id <= UINT16_MAX; id++) {
+        if (c->said_of_id[id] != 0) {
+            sim_book_said(c->fleet->book, c->said_of_id[id] - 1)->twice = true;
+        }
+    }
+}
+
 static void line_through(struct client *c)
 {
     c->through = true;
     c->hello.clean = is_clean(c);
+    if (c->hello.clean) { /* the session may be gone, even if no answer comes that says so */
+        flight_repeats(c);
+    }
     sim_book_connecting(c->fleet->book, c->number, &c->hello);
     enum td_err err = td_mqtt_client_connect(&c->mqtt, now_of(c));
     if (err != TD_OK) {
@@ -227,11 +240,7 @@ static void on_connected(struct client *c, const struct td_mqtt_client_event *e)
     for (size_t i = 0; i < WANTS_MAX; i++) {
         c->wants[i].used = false;
     }
-    for (uint32_t id = 1; id <= UINT16_MAX; id++) { /* what is under way goes out as new */
-        if (c->said_of_id[id] != 0) {
-            sim_book_said(c->fleet->book, c->said_of_id[id] - 1)->twice = true;
-        }
-    }
+    flight_repeats(c);
 }
 
 static void on_published(struct client *c, const struct td_mqtt_client_event *e)
@@ -627,6 +636,10 @@ static void habits(struct client *c)
     if (o->version == TD_MQTT_V5 && chance(c, 500000)) {
         o->props.has |= TD_MQTT_HAS(RECEIVE_MAXIMUM);
         o->props.receive_maximum = (uint16_t)(1 + below(c, 20));
+    }
+    if (o->version == TD_MQTT_V5 && chance(c, 400000)) {
+        o->props.has |= TD_MQTT_HAS(TOPIC_ALIAS_MAXIMUM);
+        o->props.topic_alias_maximum = (uint16_t)(1 + below(c, 8));
     }
     if (plan->wills && chance(c, 400000)) {
         o->connect.has_will = true;
