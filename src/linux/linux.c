@@ -20,15 +20,31 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "linux/acks.h"
 #include "linux/address.h"
+#include "linux/ring.h"
 
-enum { BATCH = 512, PARTS_MAX = 64 };
+enum {
+    BATCH = 512,
+    PARTS_MAX = 64,
+    RING_LEAST = 4 /* fewer writes are made one by one */
+};
 
 struct stream {
     void *owner;
     uint32_t generation;
     uint8_t watch; /* TD_SYS_READ | TD_SYS_WRITE as epoll has it */
-    bool open, tcp, listener;
+    bool open, listener;
+    bool unread; /* an event said that there is something, and it was not read to its end */
+    bool ended;  /* the end of it has come, behind what there is to read */
+    bool again;  /* in l->again */
+    struct td_linux_ack ack;
+};
+
+/* Streams by handle, each at most once. */
+struct handles {
+    int *at;
+    size_t n, cap;
 };
 
 struct lane {
@@ -45,6 +61,12 @@ struct td_linux {
     size_t stream_cap;
     struct epoll_event batch[BATCH];
     int batch_n, batch_at;
+    td_mono woke;         /* when the last wait ended */
+    int told;             /* whose event was given out last; -1 */
+    struct handles again; /* to be told again, though epoll will not: unread is set */
+    size_t again_left;    /* of them, in this wait */
+    struct handles acks;  /* owed an acknowledgement */
+    struct td_linux_ring ring;
     pthread_mutex_t lock; /* guards the lanes' queues, ended, stopping */
     pthread_cond_t given;
     struct td_work *ended, **ended_end;
@@ -101,6 +123,15 @@ static struct stream *stream_of(struct td_linux *l, int fd)
     return &l->streams[fd];
 }
 
+static void handles_add(struct handles *h, int fd)
+{
+    if (h->n == h->cap) {
+        h->cap = h->cap == 0 ? 64 : h->cap * 2;
+        h->at = td_realloc(h->at, h->cap * sizeof *h->at);
+    }
+    h->at[h->n++] = fd;
+}
+
 static uint32_t epoll_mask(unsigned ready)
 {
     return ((ready & TD_SYS_READ) != 0 ? (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP : 0u) |
@@ -109,15 +140,19 @@ static uint32_t epoll_mask(unsigned ready)
 
 static void epoll_set(struct td_linux *l, int op, int fd, unsigned ready)
 {
+    uint32_t edge = l->streams[fd].listener ? 0u : (uint32_t)EPOLLET;
     struct epoll_event e = {
-        .events = epoll_mask(ready),
+        .events = epoll_mask(ready) | edge,
         .data.u64 = (uint64_t)l->streams[fd].generation << 32 | (uint32_t)fd,
     };
     td_assert(epoll_ctl(l->epoll, op, fd, &e) == 0);
     l->streams[fd].watch = (uint8_t)ready;
 }
 
-static void adopt(struct td_linux *l, int fd, void *owner, bool tcp, unsigned ready)
+/* Listeners are told of as long as somebody waits. The others are told once, when something comes
+ * (epoll would look at each of them a second time in the next wait); what is then not read to its
+ * end is kept in mind here. */
+static struct stream *adopt(struct td_linux *l, int fd, void *owner)
 {
     if ((size_t)fd >= l->stream_cap) {
         size_t cap = l->stream_cap == 0 ? 64 : l->stream_cap;
@@ -129,10 +164,27 @@ static void adopt(struct td_linux *l, int fd, void *owner, bool tcp, unsigned re
         l->stream_cap = cap;
     }
     struct stream *s = &l->streams[fd];
-    *s = (struct stream){owner, s->generation + 1, 0, true, tcp, false};
+    *s = (struct stream){
+        .owner = owner,
+        .generation = s->generation + 1,
+        .open = true,
+    };
+    return s;
+}
+
+static void adopt_listener(struct td_linux *l, int fd, void *owner)
+{
+    adopt(l, fd, owner)->listener = true;
+    epoll_set(l, EPOLL_CTL_ADD, fd, TD_SYS_READ);
+}
+
+static void adopt_stream(struct td_linux *l, int fd, void *owner, bool tcp, unsigned ready)
+{
+    struct stream *s = adopt(l, fd, owner);
     if (tcp) {
         int on = 1; /* small packets leave at once; failure costs time, not truth */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        td_linux_ack_init(&s->ack, fd);
     }
     epoll_set(l, EPOLL_CTL_ADD, fd, ready);
 }
@@ -142,8 +194,7 @@ static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *as
     int fd;
     enum td_err err = td_linux_listen(ask, &fd);
     if (err == TD_OK) {
-        adopt(of(sys), fd, ask->owner, false, TD_SYS_READ);
-        stream_of(of(sys), fd)->listener = true;
+        adopt_listener(of(sys), fd, ask->owner);
         *out = fd;
     }
     return err;
@@ -164,7 +215,7 @@ static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, i
         (void)close(fd);
         return err;
     }
-    adopt(of(sys), fd, owner, a.family != AF_UNIX, TD_SYS_READ | TD_SYS_WRITE);
+    adopt_stream(of(sys), fd, owner, a.family != AF_UNIX, TD_SYS_READ | TD_SYS_WRITE);
     *out = fd;
     return TD_OK;
 }
@@ -177,7 +228,7 @@ static enum td_err sys_accept(struct td_sys *sys, int listener, void *owner, int
     if (fd < 0) {
         return errno == ECONNABORTED ? TD_EAGAIN : td_linux_err();
     }
-    adopt(of(sys), fd, owner, peer.ss_family != AF_UNIX, TD_SYS_READ);
+    adopt_stream(of(sys), fd, owner, peer.ss_family != AF_UNIX, TD_SYS_READ);
     *out = fd;
     return TD_OK;
 }
@@ -210,19 +261,24 @@ static void sys_peer(struct td_sys *sys, int fd, struct td_sys_peer *out)
 
 static enum td_err sys_read(struct td_sys *sys, int fd, uint8_t *p, size_t max, size_t *got)
 {
-    (void)sys;
+    struct td_linux *l = of(sys);
+    struct stream *s = stream_of(l, fd);
     ssize_t n = recv(fd, p, max, 0);
-    if (n > 0) {
-        *got = (size_t)n;
-        return TD_OK;
+    if (n <= 0) {
+        s->unread = n < 0 && errno == EINTR;
+        return n == 0 ? TD_ECLOSED : td_linux_err();
     }
-    return n == 0 ? TD_ECLOSED : td_linux_err();
+    *got = (size_t)n;
+    s->unread = s->ended || *got == max;
+    if (td_linux_ack_read(&s->ack, fd, *got, l->woke)) {
+        handles_add(&l->acks, fd);
+    }
+    return TD_OK;
 }
 
 static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, size_t count,
                              size_t *sent)
 {
-    (void)sys;
     struct iovec v[PARTS_MAX];
     count = count > PARTS_MAX ? PARTS_MAX : count;
     for (size_t i = 0; i < count; i++) {
@@ -234,15 +290,24 @@ static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, 
     if (n < 0) {
         return td_linux_err();
     }
+    td_linux_ack_written(&stream_of(of(sys), fd)->ack);
     *sent = (size_t)n;
     return TD_OK;
 }
 
-static void sys_quickack(struct td_sys *sys, int fd)
+static void sys_write_many(struct td_sys *sys, struct td_sys_write *w, size_t count)
 {
-    if (stream_of(of(sys), fd)->tcp) {
-        int on = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    struct td_linux *l = of(sys);
+    bool ring = count >= RING_LEAST && td_linux_ring_ready(&l->ring);
+    for (size_t i = 0; i < count; i++) {
+        if (ring && td_linux_ring_send(&l->ring, w[i].stream, w[i].bytes, i)) {
+            td_linux_ack_written(&stream_of(l, w[i].stream)->ack);
+        } else {
+            w[i].err = sys_write(sys, w[i].stream, &w[i].bytes, 1, &w[i].sent);
+        }
+    }
+    if (ring) {
+        td_linux_ring_finish(&l->ring, w);
     }
 }
 
@@ -359,42 +424,116 @@ static int timeout_ms(td_mono deadline, td_mono now)
     return deadline == TD_NEVER ? -1 : (int)(ms > INT32_MAX ? INT32_MAX : ms);
 }
 
+/* Gives when the first of those held back is due. */
+static td_mono acks_settle(struct td_linux *l, td_mono now)
+{
+    td_mono due = TD_NEVER;
+    size_t kept = 0;
+    for (size_t i = 0; i < l->acks.n; i++) {
+        int fd = l->acks.at[i];
+        struct stream *s = &l->streams[fd];
+        td_mono at = s->open ? td_linux_ack_settle(&s->ack, fd, now) : TD_NEVER;
+        if (at != TD_NEVER) {
+            due = td_mono_min(due, at);
+            l->acks.at[kept++] = fd;
+        }
+    }
+    l->acks.n = kept;
+    return due;
+}
+
+/* The stream told of last goes on the list if it was not read to its end. */
+static void again_later(struct td_linux *l)
+{
+    if (l->told >= 0) {
+        struct stream *s = &l->streams[l->told];
+        if (s->open && s->unread && !s->again) {
+            s->again = true;
+            handles_add(&l->again, l->told);
+        }
+    }
+    l->told = -1;
+}
+
 void td_linux_wait(struct td_linux *l, td_mono deadline)
 {
-    int n = epoll_wait(l->epoll, l->batch, BATCH, timeout_ms(deadline, sys_mono(&l->sys)));
+    again_later(l);
+    td_mono now = sys_mono(&l->sys);
+    if (l->acks.n > 0) {
+        deadline = td_mono_min(deadline, acks_settle(l, now));
+    }
+    l->again_left = l->again.n;
+    int ms = l->again.n > 0 ? 0 : timeout_ms(deadline, now);
+    int n = epoll_wait(l->epoll, l->batch, BATCH, ms);
     td_assert(n >= 0 || errno == EINTR);
+    l->woke = sys_mono(&l->sys);
     l->batch_n = n < 0 ? 0 : n;
     l->batch_at = 0;
 }
 
-static bool stream_event(struct td_linux *l, const struct epoll_event *e, struct td_sys_event *out)
+static void woken(const struct td_linux *l)
 {
-    size_t fd = (size_t)(e->data.u64 & UINT32_MAX);
+    uint64_t count;
+    if (read(l->wake, &count, sizeof count) < 0) {
+        /* woken twice, read once */
+    }
+}
+
+static bool epoll_event(struct td_linux *l, const struct epoll_event *e, struct td_sys_event *out)
+{
+    int fd = (int)(e->data.u64 & UINT32_MAX);
     uint32_t generation = (uint32_t)(e->data.u64 >> 32);
-    if (fd == (size_t)l->wake) {
-        uint64_t count;
-        if (read(l->wake, &count, sizeof count) < 0) {
-            /* woken twice, read once */
-        }
+    if (fd == l->wake) {
+        woken(l);
         return false;
     }
-    const struct stream *s = &l->streams[fd];
+    struct stream *s = &l->streams[fd];
     if (!s->open || s->generation != generation) {
         return false;
     }
-    unsigned ready = ((e->events & (EPOLLIN | EPOLLRDHUP)) != 0 ? TD_SYS_READ : 0u) |
+    bool failed = (e->events & (EPOLLERR | EPOLLHUP)) != 0;
+    bool reads = (e->events & (EPOLLIN | EPOLLRDHUP)) != 0;
+    s->ended = s->ended || failed || (e->events & EPOLLRDHUP) != 0;
+    s->unread = !s->listener && (reads || s->unread);
+    unsigned ready = (reads ? TD_SYS_READ : 0u) |
                      ((e->events & EPOLLOUT) != 0 ? TD_SYS_WRITE : 0u) |
-                     ((e->events & (EPOLLERR | EPOLLHUP)) != 0 ? TD_SYS_HANGUP : 0u);
-    *out = (struct td_sys_event){s->owner, (int)fd, ready};
+                     (failed ? TD_SYS_HANGUP : 0u);
+    *out = (struct td_sys_event){s->owner, fd, ready};
     return true;
+}
+
+/* Of those that stood on the list when the wait began; what is added since waits for the next. */
+static bool again_event(struct td_linux *l, struct td_sys_event *out)
+{
+    int fd = l->again.at[--l->again_left];
+    struct stream *s = &l->streams[fd];
+    l->again.at[l->again_left] = l->again.at[--l->again.n];
+    s->again = false;
+    *out = (struct td_sys_event){s->owner, fd, TD_SYS_READ};
+    return s->open && s->unread && (s->watch & TD_SYS_READ) != 0;
+}
+
+static bool stream_event(struct td_linux *l, struct td_sys_event *out)
+{
+    while (l->again_left > 0) {
+        if (again_event(l, out)) {
+            return true;
+        }
+    }
+    while (l->batch_at < l->batch_n) {
+        if (epoll_event(l, &l->batch[l->batch_at++], out)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool td_linux_next(struct td_linux *l, struct td_sys_event *out)
 {
-    while (l->batch_at < l->batch_n) {
-        if (stream_event(l, &l->batch[l->batch_at++], out)) {
-            return true;
-        }
+    again_later(l);
+    if (stream_event(l, out)) {
+        l->told = out->stream;
+        return true;
     }
     struct td_work *w = ended_take(l);
     if (w != NULL) {
@@ -429,7 +568,7 @@ static void streams_fill(struct td_sys *sys)
     sys->peer = sys_peer;
     sys->read = sys_read;
     sys->write = sys_write;
-    sys->quickack = sys_quickack;
+    sys->write_many = sys_write_many;
     sys->watch = sys_watch;
     sys->shutdown = sys_shutdown;
     sys->close = sys_close;
@@ -449,6 +588,7 @@ enum td_err td_linux_new(struct td_linux **out)
         free(l);
         return err;
     }
+    l->told = -1;
     lanes_init(l);
     streams_fill(&l->sys);
     td_linux_files_fill(&l->sys);
@@ -476,7 +616,10 @@ void td_linux_free(struct td_linux *l)
     (void)close(l->epoll);
     (void)pthread_cond_destroy(&l->given);
     (void)pthread_mutex_destroy(&l->lock);
+    td_linux_ring_free(&l->ring);
     free(l->streams);
+    free(l->again.at);
+    free(l->acks.at);
     free(l);
 }
 

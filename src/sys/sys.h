@@ -69,6 +69,14 @@ enum td_sys_open {
     TD_SYS_OPEN_TRUNCATE = 4
 };
 
+/* One of several writes, see write_many. */
+struct td_sys_write {
+    int stream;
+    td_slice bytes;
+    enum td_err err; /* the outcome, as of write() */
+    size_t sent;
+};
+
 struct td_sys {
     /* Clock and randomness. random() is fit for keys on linux/. */
     td_mono (*mono)(struct td_sys *);
@@ -97,9 +105,8 @@ struct td_sys {
      * TD_ECLOSED, TD_EIO: broken. */
     enum td_err (*write)(struct td_sys *, int stream, const td_slice *parts, size_t count,
                          size_t *sent);
-    /* Asks the kernel to acknowledge at once what was read and will not be answered in this turn
-     * (it forgets the wish after each segment). */
-    void (*quickack)(struct td_sys *, int stream);
+    /* The same to many streams, each of them once, with fewer system calls where the kernel can. */
+    void (*write_many)(struct td_sys *, struct td_sys_write *writes, size_t count);
     /* What to hear of: or'ed READ, WRITE. Cheap when unchanged. */
     void (*watch)(struct td_sys *, int stream, unsigned ready);
     void (*shutdown)(struct td_sys *, int stream); /* ends our direction; reading goes on */

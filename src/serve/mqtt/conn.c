@@ -372,7 +372,6 @@ static void feed_kept(struct conn *c, td_mono now)
  * there are now. */
 static inline size_t unframed(struct conn *c, uint8_t *p, size_t n)
 {
-    c->heard += (uint32_t)n;
     c->d->stats.bytes_in += n;
     if (c->session != NULL) {
         c->session->tally.bytes_in += n;
@@ -573,20 +572,6 @@ static inline bool pending(const struct conn *c)
     return c->ws == NULL ? conn_unsent(c) > 0 : td_mqttd_ws_pending(c->ws, conn_unsent(c));
 }
 
-/* Writes what fits; *sent: of MQTT's bytes. */
-static enum td_err write_some(struct conn *c, size_t *sent)
-{
-    struct td_sys *sys = sys_of(c);
-    td_slice parts[2] = {{c->out.p + c->out_sent, conn_unsent(c)}};
-    if (c->ws == NULL) {
-        return sys->write(sys, c->stream, parts, 1, sent);
-    }
-    size_t n = td_mqttd_ws_parts(c->ws, parts[0], parts), all = 0;
-    enum td_err err = sys->write(sys, c->stream, parts, n, &all);
-    *sent = td_mqttd_ws_sent(c->ws, all);
-    return err;
-}
-
 static void written(struct conn *c)
 {
     out_give(c);
@@ -596,29 +581,16 @@ static void written(struct conn *c)
     }
 }
 
-static void flush(struct conn *c, td_mono now)
+/* So many bytes of MQTT are on their way, and the socket takes no more or there are no more. */
+static void flushed(struct conn *c, size_t sent)
 {
-    if (c->ws != NULL && c->last_word) {
-        td_mqttd_ws_close(c->ws, TD_WS_CODE_NORMAL);
+    c->out_sent += sent;
+    c->d->stats.bytes_out += sent;
+    if (c->session != NULL) {
+        c->session->tally.bytes_out += sent;
     }
-    while (pending(c)) {
-        size_t sent = 0;
-        enum td_err err = write_some(c, &sent);
-        if (err == TD_EAGAIN) {
-            c->blocked = true;
-            break;
-        }
-        if (err != TD_OK) {
-            td_mqttd_conn_close(c, now);
-            return;
-        }
-        c->out_sent += sent;
-        c->d->stats.bytes_out += sent;
-        if (c->session != NULL) {
-            c->session->tally.bytes_out += sent;
-        }
-    }
-    if (!pending(c)) {
+    c->blocked = pending(c);
+    if (!c->blocked) {
         written(c);
         if (c->session != NULL && c->session->sending.first != NULL) {
             td_mqttd_session_pump_later(c->session);
@@ -627,35 +599,76 @@ static void flush(struct conn *c, td_mono now)
     watch(c);
 }
 
-/* A client with Nagle's algorithm on holds back its next small packet until our kernel has
- * acknowledged the last one. An answer carries that; without one the kernel has to be asked, or it
- * waits 40 ms. Once asked it goes on by itself, until we send again (it then waits for answers to
- * come) or the client's segments reach 536 bytes (it then waits for a second one). */
-static void acknowledge(struct conn *c, bool answered)
+/* A WebSocket's bytes come in many parts, so each is written to by itself. */
+static void flush_ws(struct conn *c, td_mono now)
 {
-    if (answered) {
-        c->quick = false;
-    } else if (c->heard > 0 && c->stream >= 0 && (!c->quick || c->heard >= QUICK_BYTES)) {
-        sys_of(c)->quickack(sys_of(c), c->stream);
-        c->quick = true;
+    struct td_sys *sys = sys_of(c);
+    size_t sent = 0;
+    enum td_err err = TD_OK;
+    if (c->last_word) {
+        td_mqttd_ws_close(c->ws, TD_WS_CODE_NORMAL);
     }
-    c->heard = 0;
+    while (err == TD_OK && td_mqttd_ws_pending(c->ws, conn_unsent(c) - sent)) {
+        td_slice out = {c->out.p + c->out_sent + sent, conn_unsent(c) - sent}, parts[2];
+        size_t n = td_mqttd_ws_parts(c->ws, out, parts), all = 0;
+        err = sys->write(sys, c->stream, parts, n, &all);
+        sent += td_mqttd_ws_sent(c->ws, all);
+    }
+    if (err != TD_OK && err != TD_EAGAIN) {
+        td_mqttd_conn_close(c, now);
+    } else {
+        flushed(c, sent);
+    }
+}
+
+/* Takes those that have something to write off the front of the list. The others are done here:
+ * they go their own way, were touched for nothing, or for the end of their last word. */
+static size_t gather(struct conn **list, struct td_sys_write *w, struct conn **of, td_mono now)
+{
+    size_t n = 0;
+    while (*list != NULL && n < WRITES_MAX) {
+        struct conn *c = *list;
+        *list = c->next_touched;
+        c->touched = false;
+        if (c->stream < 0 || c->blocked) {
+            continue;
+        }
+        if (c->ws != NULL) {
+            flush_ws(c, now);
+        } else if (conn_unsent(c) > 0) {
+            of[n] = c;
+            w[n++] = (struct td_sys_write){.stream = c->stream,
+                                           .bytes = {c->out.p + c->out_sent, conn_unsent(c)}};
+        } else if (c->last_word) {
+            written(c);
+        }
+    }
+    return n;
+}
+
+/* What became of a connection's write. */
+static void wrote(struct conn *c, const struct td_sys_write *w, td_mono now)
+{
+    if (c->stream < 0) {
+        return; /* closed meanwhile */
+    }
+    if (w->err != TD_OK && w->err != TD_EAGAIN) {
+        td_mqttd_conn_close(c, now);
+    } else {
+        flushed(c, w->err == TD_OK ? w->sent : 0);
+    }
 }
 
 void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now)
 {
-    struct conn *c = d->touched;
-    d->touched = NULL;
-    while (c != NULL) {
-        struct conn *next = c->next_touched;
-        c->touched = false;
-        if (c->stream >= 0) {
-            bool answered = c->out.n > 0 || (c->ws != NULL && pending(c));
-            if (!c->blocked && (answered || (c->last_word && !c->draining))) {
-                flush(c, now);
-            }
-            acknowledge(c, answered);
+    struct td_sys *sys = d->parts->sys;
+    struct td_sys_write writes[WRITES_MAX];
+    struct conn *of[WRITES_MAX], *list = d->touched;
+    d->touched = NULL; /* whom the end of another one touches, comes with the next flush */
+    for (size_t n; (n = gather(&list, writes, of, now)) > 0;) {
+        sys->write_many(sys, writes, n);
+        for (size_t i = 0; i < n; i++) {
+            wrote(of[i], &writes[i], now);
         }
-        c = next;
     }
 }

@@ -13,11 +13,11 @@
 enum {
     READ_BYTES = 64 * 1024,       /* one read of a socket */
     WRITE_HIGH_BYTES = 64 * 1024, /* unsent: queued messages wait, QoS 0 goes on to the maximum */
+    WRITES_MAX = 64,              /* connections written to by one call */
     SPARE_MAX = 256,              /* write buffers kept for reuse */
     SPARE_BYTES_MAX = 256 * 1024, /* a larger one is freed */
     LAST_WORD_MS = 1000,          /* from our last word to close: unread input turns close() into
                                    * a reset, which eats the word */
-    QUICK_BYTES = 512,            /* see acknowledge() */
     ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
 };
 
@@ -53,11 +53,9 @@ struct conn {
     struct td_mqttd_ws *ws;          /* NULL: MQTT's bytes stand in the stream as they are */
     struct conn_login *login;        /* its password is being looked at; NULL: no */
     struct td_timer timer;
-    uint32_t heard; /* bytes read in this turn */
     int stream;     /* -1: closed, freed when the turn ends */
     bool open;      /* CONNACK stands in out: the session may speak */
     bool touched;   /* in d->touched: to be flushed or acknowledged when the turn ends */
-    bool quick;     /* the kernel acknowledges small reads by itself, see acknowledge() */
     bool waiting;   /* in d->waiting: has answers, or stopped reading */
     bool stopped;   /* reads no more for now */
     bool blocked;   /* the socket is full */
