@@ -93,7 +93,7 @@ static struct td_subscription *own(const struct td_subscriber *who, td_slice fil
     return s;
 }
 
-static struct td_group *group_make(struct td_node *node, td_slice name)
+static struct td_group *group_make(struct td_node *node, td_slice name, uint32_t key)
 {
     for (struct td_group *g = node->groups; g != NULL; g = g->next) {
         if (td_slice_eq(g->name, name)) {
@@ -101,6 +101,8 @@ static struct td_group *group_make(struct td_node *node, td_slice name)
         }
     }
     struct td_group *g = td_alloc(sizeof *g + name.n);
+    g->key = key;
+    g->parked = true; /* after a restart its members may hold some from before */
     g->name = (td_slice){(uint8_t *)(g + 1), name.n};
     (void)td_put_bytes((uint8_t *)(g + 1), name);
     g->node = node;
@@ -141,7 +143,7 @@ enum td_err td_hub_subscribe(struct td_hub *hub, struct td_subscriber *who, td_s
         s = subscription_new(who, filter);
         s->node = node;
         if (td_filter_shared(filter, &group, &inner)) {
-            s->group = group_make(node, group);
+            s->group = group_make(node, group, td_hub_group_key(filter));
             td_subs_add(&s->group->members, s);
         } else {
             td_subs_add(&node->subs, s);
@@ -233,10 +235,17 @@ uint64_t td_hub_matched_hash(const struct td_hub *hub)
     return hub->matcher.matched;
 }
 
-bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_delivery *out)
+uint32_t td_hub_group_key(td_slice filter)
+{
+    uint32_t key = td_crc32c(0, filter);
+    return !td_slice_starts(filter, TD_STR("$share/")) ? 0 : key != 0 ? key : 1;
+}
+
+/* The least loaded below load_max; NULL: nobody. */
+static const struct td_subscription *group_least(struct td_group *g, uint32_t load_max)
 {
     const struct td_subscription *best = NULL;
-    uint32_t best_load = UINT32_MAX;
+    uint32_t best_load = load_max;
     for (uint32_t i = 0; i < g->members.count; i++) {
         const struct td_subscription *s = td_subs_at(&g->members, (g->turn + i) % g->members.count);
         uint32_t load = s->who->type->load(s->who);
@@ -246,19 +255,68 @@ bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_deliv
         }
     }
     g->turn++;
-    if (best == NULL) {
-        hub->stats.shared_stuck++;
-        return false;
-    }
-    *out = (struct td_delivery){
+    g->parked = g->parked || (best != NULL && best_load >= TD_LOAD_ABSENT);
+    return best;
+}
+
+static struct td_delivery group_delivery(const struct td_subscription *best)
+{
+    return (struct td_delivery){
         .to = best->who,
         .ids = &best->options.id,
         .id_count = best->options.id != 0,
         .qos = best->options.qos,
         .retain_as_published = best->options.retain_as_published,
-        .shared = true,
+        .group = best->group->key,
     };
+}
+
+bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_delivery *out)
+{
+    const struct td_subscription *best = group_least(g, UINT32_MAX);
+    if (best == NULL) {
+        hub->stats.shared_stuck++;
+        return false;
+    }
+    *out = group_delivery(best);
     return true;
+}
+
+bool td_hub_group_again(struct td_hub *hub, td_slice topic, uint32_t key, uint32_t load_max,
+                        struct td_delivery *out)
+{
+    const struct td_match *match = td_hub_match(hub, topic);
+    for (uint32_t i = 0; i < match->group_count; i++) {
+        if (match->groups[i]->key != key) {
+            continue;
+        }
+        const struct td_subscription *best = group_least(match->groups[i], load_max);
+        if (best != NULL) {
+            *out = group_delivery(best);
+        }
+        return best != NULL;
+    }
+    return false;
+}
+
+void td_hub_group_park(const struct td_subscription *s)
+{
+    td_assert(s->group != NULL);
+    s->group->parked = true;
+}
+
+void td_hub_group_unpark(const struct td_subscription *s,
+                         void (*fn)(void *ctx, struct td_subscriber *member), void *ctx)
+{
+    struct td_group *g = s->group;
+    td_assert(g != NULL);
+    if (!g->parked) {
+        return;
+    }
+    g->parked = false;
+    for (uint32_t i = 0; i < g->members.count; i++) {
+        fn(ctx, td_subs_at(&g->members, i)->who);
+    }
 }
 
 static void deliver(struct td_hub *hub, struct td_message *m, const struct td_delivery *d)

@@ -57,14 +57,17 @@ struct td_delivery {
     uint8_t qos;              /* the highest granted among its filters */
     bool retain_as_published; /* if any of its filters asked for it */
     bool no_local, local;     /* some of its filters have No Local, some have not */
-    bool shared;              /* by a shared subscription */
+    uint32_t group;           /* the key of the shared group that chose it; 0: none did */
 };
+
+enum { TD_LOAD_ABSENT = 1 << 30 };
 
 struct td_subscriber_type {
     /* Hears a message. Must not subscribe, unsubscribe or publish from inside; what must close,
      * closes after the turn. */
     void (*deliver)(struct td_subscriber *s, struct td_message *m, const struct td_delivery *d);
-    /* For shared groups: how much it has in hand; UINT32_MAX: it cannot take any more now. */
+    /* For shared groups: how much it has in hand; TD_LOAD_ABSENT and more: it is not there, but
+     * may be given more for when it is back; UINT32_MAX: it cannot take any more. */
     uint32_t (*load)(const struct td_subscriber *s);
 };
 
@@ -149,6 +152,18 @@ uint64_t td_hub_matched_hash(const struct td_hub *hub);
 /* Chooses the member of a group that gets the next message: the least loaded, in turn among
  * equals; false (counted): none can take it. */
 bool td_hub_group_choose(struct td_hub *hub, struct td_group *group, struct td_delivery *out);
+/* Another choice, for what a member was given and has not delivered: of the group with that key
+ * among those that a topic matches, below load_max. False: there is none. */
+bool td_hub_group_again(struct td_hub *hub, td_slice topic, uint32_t key, uint32_t load_max,
+                        struct td_delivery *out);
+/* The same for all hubs and times; 0 if the filter is not a shared one. */
+uint32_t td_hub_group_key(td_slice filter);
+/* A member that is not there holds messages of the group of a shared subscription of its. */
+void td_hub_group_park(const struct td_subscription *s);
+/* Calls fn with each member of the group of a shared subscription, if any of them may hold messages
+ * while it is not there. fn may give them to others, and park, but not subscribe. */
+void td_hub_group_unpark(const struct td_subscription *s,
+                         void (*fn)(void *ctx, struct td_subscriber *member), void *ctx);
 /* Hands a message to all of a match, shared groups included. */
 void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m);
 /* Retains it if it asks for that (a refusal is counted), matches, delivers. True: the retained

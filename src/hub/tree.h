@@ -28,6 +28,8 @@ struct td_group {
     struct td_node *node;
     struct td_subs members;
     uint32_t turn; /* where the search for the least loaded begins */
+    uint32_t key;  /* td_hub_group_key() */
+    bool parked;   /* a member that is not there may hold some of its messages */
     td_slice name; /* bytes behind the struct */
 };
 

@@ -467,6 +467,9 @@ static void subscribe(struct client *c, size_t slot, const char *filter, bool sh
     struct sim_want want = {.who = c->number, .filter = td_slice_of(filter), .shared = shared};
     want.options.filter = want.filter;
     want.options.qos = (uint8_t)below(c, 3);
+    if (td_slice_starts(want.filter, TD_STR("$share/h/")) && want.options.qos == 0) {
+        want.options.qos = 1; /* a group that may lose nothing */
+    }
     if (v5) {
         want.options.no_local = !shared && chance(c, 100000);
         want.options.retain_as_published = chance(c, 200000);

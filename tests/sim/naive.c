@@ -476,21 +476,26 @@ static void check_want(struct sim_book *b, const struct sim_want *w)
     }
 }
 
-/* A shared subscription: some member, if all who ever were in the group lived to the end and none
- * had it at QoS 0. */
+/* A shared subscription: some member, if none had it at QoS 0. Who leaves the group or ends its
+ * session gives back what it has not acknowledged, but for QoS 2 that was begun, and but for a
+ * crash that ends sessions which are not kept. */
 static void check_shared(struct sim_book *b, const struct sim_want *w)
 {
+    bool left = false;
     for (size_t k = 0; k < b->want_count; k++) {
         const struct sim_want *o = &b->wants[k];
-        if (td_slice_eq(o->filter, w->filter) &&
-            (o->until_sure != TD_NEVER || o->options.qos == 0)) {
+        if (!td_slice_eq(o->filter, w->filter)) {
+            continue;
+        }
+        left = left || o->until_sure != TD_NEVER;
+        if (o->options.qos == 0 || (left && b->doubts.crashes)) {
             return;
         }
     }
     for (uint32_t i = 0; i < b->said_count; i++) {
         const struct sim_said *m = &b->said[i];
         bool got = false;
-        if (!must(m, w) || !want_matches(w, sim_book_topic(b, m->topic))) {
+        if (!must(m, w) || (left && m->qos == 2) || !want_matches(w, sim_book_topic(b, m->topic))) {
             continue;
         }
         for (size_t k = 0; k < b->want_count; k++) {

@@ -133,13 +133,14 @@ struct entry {
     struct kept *kept;    /* NULL: the store knows nothing of it */
     uint64_t lsn;         /* may go when that is durable */
     uint32_t route;       /* in kept->routes */
+    uint32_t group;       /* key of the shared group that chose this session; 0: none did */
     uint16_t packet_id;   /* 0: none yet */
     uint16_t id_count;
     uint8_t qos; /* 0: a retained message that waits for room */
-    bool retain;
-    bool sent;        /* it may have been before, so the next time is a duplicate */
-    bool queued;      /* stands in one of the session's two queues */
-    bool routed;      /* in d->routed: the publish under way needs it */
+    bool retain : 1;
+    bool sent : 1;    /* it may have been before, so the next time is a duplicate */
+    bool queued : 1;  /* stands in one of the session's two queues */
+    bool routed : 1;  /* in d->routed: the publish under way needs it */
     uint32_t sent_us; /* when it was written last, cut to 32 bits */
     uint32_t ids[];
 };
@@ -172,6 +173,7 @@ struct session {
     uint64_t number;   /* its key in the store */
     uint32_t expiry_s; /* 0: ends with the connection; UINT32_MAX: never */
     uint32_t ids_cap;
+    uint32_t shared_owed; /* of its entries, those that a shared group gave it */
     struct queue waiting; /* no packet id yet */
     struct queue sending; /* has one, stands in the window, not written on this connection */
     struct td_mqtt_window window;
@@ -251,9 +253,17 @@ void td_mqttd_sessions_reap(struct td_mqttd *d);
 /* All of them, without a word to the store. */
 void td_mqttd_sessions_free(struct td_mqttd *d);
 void td_mqttd_session_timer_set(struct session *s);
-/* A message owed, with ids copied; m is referenced. */
-struct entry *td_mqttd_entry_new(struct td_message *m, const uint32_t *ids, uint16_t id_count,
-                                 uint8_t qos, bool retain);
+/* A message owed to s, with the delivery's ids copied; m is referenced. `qos` instead of the
+ * delivery's. */
+struct entry *td_mqttd_entry_new(struct session *s, struct td_message *m,
+                                 const struct td_delivery *delivery, uint8_t qos, bool retain);
+/* The session is owed it no more: a word to the store, and freed. */
+void td_mqttd_entry_end(struct session *s, struct entry *e);
+void td_mqttd_queue_add(struct queue *q, struct entry *e);
+struct entry *td_mqttd_queue_take(struct queue *q);
+/* The same for s->waiting, which is counted. */
+void td_mqttd_waiting_add(struct session *s, struct entry *e);
+struct entry *td_mqttd_waiting_take(struct session *s);
 /* Takes on an entry that the store kept: with a packet id it was on its way (received: its PUBREC
  * had come), else it waits. */
 void td_mqttd_session_restore(struct session *s, struct entry *e, bool received);
@@ -316,6 +326,16 @@ static inline void trace_add(struct trace_ring *ring, struct trace_row row)
 /* Makes and frees the rings. */
 void td_mqttd_trace_init(struct td_mqttd *d);
 void td_mqttd_trace_fini(struct td_mqttd *d);
+
+/* ---- shared subscriptions (shared.c) ---- */
+
+/* Gives what s was not sent to other members of its groups whose load is below load_max: of the
+ * group with that key, 0: of all. What nobody takes stays. s itself must not be among them. */
+void td_mqttd_shared_return(struct session *s, uint32_t key, uint32_t load_max);
+/* The same when its session ends: to whoever is a member, and also QoS 1 that was sent. */
+void td_mqttd_shared_end(struct session *s);
+/* s is there now: it and others take what absent members of its groups hold. */
+void td_mqttd_shared_gather(struct session *s);
 
 /* ---- the store (keep.c) ---- */
 

@@ -244,11 +244,14 @@ static bool routed_before(struct session **sessions, size_t at)
 static void add_route(struct td_buf *b, const struct session *s, const struct entry *e)
 {
     add_varint(b, s->number);
-    add_varint(b, (uint64_t)e->qos | (e->retain ? 4u : 0u));
+    add_varint(b, (uint64_t)e->qos | (e->retain ? 4u : 0u) | (e->group != 0 ? 8u : 0u));
     add_varint(b, e->qos == 2 ? e->packet_id : 0);
     add_varint(b, e->id_count);
     for (uint16_t i = 0; i < e->id_count; i++) {
         add_varint(b, e->ids[i]);
+    }
+    if (e->group != 0) {
+        add_varint(b, e->group);
     }
 }
 
@@ -538,6 +541,7 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
     for (uint64_t i = 0; i < id_count && c->err == TD_OK; i++) {
         ids[i] = (uint32_t)td_cursor_varint64(c);
     }
+    uint32_t group = (flags & 8) != 0 ? (uint32_t)td_cursor_varint64(c) : 0;
     struct session *s = by_number(r, number);
     struct route_row *row = route_of(r, k->number, number);
     k->routes[at] = (struct route){number, row != NULL};
@@ -548,7 +552,8 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
         k->routes_left--;
         return;
     }
-    struct entry *e = td_mqttd_entry_new(m, ids, (uint16_t)id_count, flags & 3, (flags & 4) != 0);
+    struct td_delivery d = {.ids = ids, .id_count = (uint16_t)id_count, .group = group};
+    struct entry *e = td_mqttd_entry_new(s, m, &d, flags & 3, (flags & 4) != 0);
     e->kept = k;
     e->route = at;
     e->packet_id = row != NULL ? row->packet_id : packet_id;

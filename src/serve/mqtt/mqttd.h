@@ -4,6 +4,7 @@
  *   conn.c      a connection: read, feed, answers that wait for a commit, one write a turn
  *   packets.c   what each packet does, one function a type
  *   alias.c     topic aliases on their way out
+ *   shared.c    what a member of a shared group does not deliver goes to another
  *   admit.c     who a client is, what it may, what ends when that changes
  *   session.c   a session: its queue, packet ids, QoS flows, will, life and end
  *   clients.c   clients, one by one: their counters
@@ -57,7 +58,7 @@ struct td_mqttd_stats {
 #define D(NAME, name, text) uint64_t dropped_##name;
     TD_DROPS(D)
 #undef D
-    uint64_t redelivered, takeovers, wills;
+    uint64_t redelivered, redispatched, takeovers, wills; /* redispatched: in shared groups */
     uint64_t protocol_errors, keepalive_timeouts;
     uint64_t logins_refused;                     /* CONNECTs without or with wrong credentials */
     uint64_t publish_denied, subscribe_denied;   /* the client has no right to it */

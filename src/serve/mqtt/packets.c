@@ -477,6 +477,7 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     td_assert(td_buf_add(&d->scratch, td_buf_slice(&codes)) == TD_OK);
     codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
     if (c->session != NULL) { /* the SUBACK was not too large for it */
+        td_mqttd_shared_gather(c->session);
         retained_owe(c, p, td_buf_slice(&codes), existed, now);
     }
     td_buf_fini(&codes);
@@ -495,6 +496,9 @@ static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mo
         bool existed = td_hub_unsubscribe(d->parts->hub, &s->sub, f.filter) == TD_OK;
         if (existed && session_durable(s)) {
             td_mqttd_keep_subscription_gone(s, f.filter);
+        }
+        if (existed && td_hub_group_key(f.filter) != 0) {
+            td_mqttd_shared_return(s, td_hub_group_key(f.filter), UINT32_MAX);
         }
         td_assert(td_buf_add_u8(&d->scratch, existed ? TD_MQTT_REASON_SUCCESS
                                                      : TD_MQTT_REASON_NO_SUBSCRIPTION_EXISTED) ==

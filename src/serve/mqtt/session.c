@@ -15,22 +15,26 @@
 
 /* ---- entries and queues ---- */
 
-struct entry *td_mqttd_entry_new(struct td_message *m, const uint32_t *ids, uint16_t id_count,
-                                 uint8_t qos, bool retain)
+struct entry *td_mqttd_entry_new(struct session *s, struct td_message *m,
+                                 const struct td_delivery *delivery, uint8_t qos, bool retain)
 {
+    uint16_t id_count = delivery->id_count;
     struct entry *e = td_alloc(sizeof *e + id_count * sizeof e->ids[0]);
     e->m = td_message_ref(m);
     e->qos = qos;
     e->retain = retain;
+    e->group = delivery->group;
+    s->shared_owed += e->group != 0;
     e->id_count = id_count;
     for (uint16_t i = 0; i < id_count; i++) {
-        e->ids[i] = ids[i];
+        e->ids[i] = delivery->ids[i];
     }
     return e;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct session *s, struct entry *e)
 {
+    s->shared_owed -= e->group != 0;
     if (e->m != NULL) {
         td_message_unref(e->m);
     }
@@ -38,12 +42,12 @@ static void entry_free(struct entry *e)
 }
 
 /* Frees it without a word to the store. */
-static void entry_forget(struct entry *e)
+static void entry_forget(struct session *s, struct entry *e)
 {
     if (e->kept != NULL && --e->kept->routes_left == 0) {
         free(e->kept);
     }
-    entry_free(e);
+    entry_free(s, e);
 }
 
 static void queue_init(struct queue *q)
@@ -51,7 +55,7 @@ static void queue_init(struct queue *q)
     *q = (struct queue){.end = &q->first};
 }
 
-static void queue_add(struct queue *q, struct entry *e)
+void td_mqttd_queue_add(struct queue *q, struct entry *e)
 {
     e->next = NULL;
     e->queued = true;
@@ -61,7 +65,7 @@ static void queue_add(struct queue *q, struct entry *e)
     q->bytes += e->m == NULL ? 0 : td_message_bytes(e->m);
 }
 
-static struct entry *queue_take(struct queue *q)
+struct entry *td_mqttd_queue_take(struct queue *q)
 {
     struct entry *e = q->first;
     q->first = e->next;
@@ -74,28 +78,27 @@ static struct entry *queue_take(struct queue *q)
     return e;
 }
 
-static void waiting_add(struct session *s, struct entry *e)
+void td_mqttd_waiting_add(struct session *s, struct entry *e)
 {
     s->d->stats.queued++;
     s->d->stats.queued_bytes += td_message_bytes(e->m);
-    queue_add(&s->waiting, e);
+    td_mqttd_queue_add(&s->waiting, e);
 }
 
-static struct entry *waiting_take(struct session *s)
+struct entry *td_mqttd_waiting_take(struct session *s)
 {
-    struct entry *e = queue_take(&s->waiting);
+    struct entry *e = td_mqttd_queue_take(&s->waiting);
     s->d->stats.queued--;
     s->d->stats.queued_bytes -= td_message_bytes(e->m);
     return e;
 }
 
-/* The session is owed it no more. */
-static void entry_end(struct session *s, struct entry *e)
+void td_mqttd_entry_end(struct session *s, struct entry *e)
 {
     if (e->kept != NULL) {
         td_mqttd_keep_route_gone(s, e);
     }
-    entry_free(e);
+    entry_free(s, e);
 }
 
 /* ---- finding, making ---- */
@@ -275,7 +278,7 @@ static void make_room(struct session *s, size_t more)
 {
     while (s->waiting.count > 0 && queue_full(s, more) && !s->waiting.first->routed) {
         td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_QUEUE_FULL);
-        entry_end(s, waiting_take(s));
+        td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
     }
 }
 
@@ -300,7 +303,7 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
         return;
     }
     s->d->reached++;
-    if (delivery->shared) {
+    if (delivery->group != 0) {
         trace_shared(s, m);
     }
     if (expired(m, s->d->now)) {
@@ -312,10 +315,12 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
         deliver_now(s, m, delivery);
         return;
     }
-    make_room(s, td_message_bytes(m));
-    struct entry *e = td_mqttd_entry_new(m, delivery->ids, delivery->id_count, qos,
-                                         m->retain && delivery->retain_as_published);
-    waiting_add(s, e);
+    if (delivery->group == 0) { /* else it was chosen for the room it has */
+        make_room(s, td_message_bytes(m));
+    }
+    struct entry *e =
+        td_mqttd_entry_new(s, m, delivery, qos, m->retain && delivery->retain_as_published);
+    td_mqttd_waiting_add(s, e);
     routed_add(s, e);
     td_mqttd_session_pump_later(s);
 }
@@ -324,12 +329,14 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
 static uint32_t session_load(const struct td_subscriber *sub)
 {
     const struct session *s = (const struct session *)(const void *)sub; /* its first member */
-    bool online = s->conn != NULL && s->conn->open;
     uint32_t load = s->waiting.count + s->sending.count + s->window.used;
-    if (online) {
+    if (s->dead || queue_full(s, 0)) {
+        return UINT32_MAX;
+    }
+    if (s->conn != NULL && s->conn->open) {
         return load;
     }
-    return session_durable(s) && !queue_full(s, 0) ? load + (UINT32_C(1) << 30) : UINT32_MAX;
+    return session_durable(s) ? load + TD_LOAD_ABSENT : UINT32_MAX;
 }
 
 void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint8_t qos,
@@ -340,8 +347,9 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
         td_mqttd_drop(s, m->topic, TD_DROP_DENIED);
         return;
     }
-    struct entry *e = td_mqttd_entry_new(m, &id, id != 0, least, true);
-    waiting_add(s, e);
+    struct td_delivery delivery = {.ids = &id, .id_count = id != 0};
+    struct entry *e = td_mqttd_entry_new(s, m, &delivery, least, true);
+    td_mqttd_waiting_add(s, e);
     if (least > 0) {
         routed_add(s, e);
         (void)td_mqttd_route(s->d, e->m);
@@ -430,7 +438,7 @@ static bool assign_first(struct session *s)
             return false;
         }
     }
-    queue_add(&s->sending, waiting_take(s));
+    td_mqttd_queue_add(&s->sending, td_mqttd_waiting_take(s));
     return true;
 }
 
@@ -442,7 +450,7 @@ void td_mqttd_session_assign(struct session *s)
     while (s->waiting.first != NULL) {
         if (expired(s->waiting.first->m, s->d->now)) {
             td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_EXPIRED);
-            entry_end(s, waiting_take(s));
+            td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
         } else if (!assign_first(s)) {
             return;
         }
@@ -477,7 +485,7 @@ static void resend(struct session *s)
             td_mqttd_conn_ack(s->conn, e->lsn, TD_MQTT_PUBREL, slot->id, TD_MQTT_REASON_SUCCESS);
         } else {
             s->d->stats.redelivered += e->sent;
-            queue_add(&s->sending, e);
+            td_mqttd_queue_add(&s->sending, e);
         }
     }
 }
@@ -505,9 +513,9 @@ static void entry_write(struct session *s, struct entry *e)
     }
     if ((sent == SENT_TOO_LARGE || denied) && e->packet_id != 0) {
         td_mqtt_window_drop(&s->window, e->packet_id);
-        entry_end(s, e);
+        td_mqttd_entry_end(s, e);
     } else if (e->qos == 0) {
-        entry_end(s, e);
+        td_mqttd_entry_end(s, e);
     }
 }
 
@@ -523,7 +531,7 @@ static void pump(struct session *s)
             pump_when_durable(s);
             return;
         }
-        entry_write(s, queue_take(&s->sending));
+        entry_write(s, td_mqttd_queue_take(&s->sending));
     }
 }
 
@@ -559,7 +567,7 @@ static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_
         td_slice none = {NULL, 0};
         td_mqttd_drop(s, e->m != NULL ? e->m->topic : none, TD_DROP_REFUSED);
     }
-    entry_end(s, e);
+    td_mqttd_entry_end(s, e);
     (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
     if (s->waiting.first != NULL || s->window.unsent > 0) {
         td_mqttd_session_pump_later(s);
@@ -662,13 +670,13 @@ static bool is_revoked(const struct session *s, const struct entry *e)
 void td_mqttd_session_purge(struct session *s)
 {
     for (uint32_t left = s->waiting.count; left > 0; left--) {
-        struct entry *e = waiting_take(s);
+        struct entry *e = td_mqttd_waiting_take(s);
         if (is_revoked(s, e)) {
             td_mqttd_drop(s, e->m->topic, TD_DROP_REVOKED);
-            entry_end(s, e);
+            td_mqttd_entry_end(s, e);
             td_mqttd_keep_piece(s->d);
         } else {
-            waiting_add(s, e); /* all of them once round: the order stays */
+            td_mqttd_waiting_add(s, e); /* all of them once round: the order stays */
         }
     }
 }
@@ -692,9 +700,9 @@ void td_mqttd_session_timer_set(struct session *s)
 static void sending_forget(struct session *s)
 {
     while (s->sending.first != NULL) {
-        struct entry *e = queue_take(&s->sending);
+        struct entry *e = td_mqttd_queue_take(&s->sending);
         if (e->qos == 0) { /* the window keeps the others */
-            entry_end(s, e);
+            td_mqttd_entry_end(s, e);
         }
     }
 }
@@ -704,6 +712,7 @@ void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
     s->conn = NULL;
     s->tally.since = now;
     s->d->stats.clients--;
+    td_mqttd_shared_return(s, 0, TD_LOAD_ABSENT);
     sending_forget(s);
     if (will && s->will.m != NULL && s->will.delay_s > 0 && s->expiry_s > 0) {
         uint32_t delay_s = s->will.delay_s < s->expiry_s ? s->will.delay_s : s->expiry_s;
@@ -730,6 +739,7 @@ void td_mqttd_session_online(struct session *s)
     td_mqttd_session_timer_set(s);
     td_mqtt_window_resume(&s->window, s->conn->m.peer_receive_max);
     td_mqttd_session_pump_later(s);
+    td_mqttd_shared_gather(s);
 }
 
 void td_mqttd_session_end(struct session *s)
@@ -743,7 +753,8 @@ void td_mqttd_session_end(struct session *s)
         td_mqttd_session_will_send(s, d->now);
     }
     td_mqttd_session_will_clear(s);
-    /* First, as what follows may take more than one batch: without its session it is void. */
+    td_mqttd_shared_end(s);
+    /* Now, as what follows may take more than one batch: without its session it is void. */
     td_mqttd_keep_session_gone(s);
     sending_forget(s);
     for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
@@ -752,11 +763,11 @@ void td_mqttd_session_end(struct session *s)
         if (e->m != NULL) {
             td_mqttd_drop(s, e->m->topic, TD_DROP_SESSION_END);
         }
-        entry_end(s, e);
+        td_mqttd_entry_end(s, e);
     }
     while (s->waiting.first != NULL) {
         td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_SESSION_END);
-        entry_end(s, waiting_take(s));
+        td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
         td_mqttd_keep_piece(d);
     }
     (void)td_store_batch_end(d->parts->store, TD_STORE_1S);
@@ -813,7 +824,7 @@ void td_mqttd_sessions_expire(struct td_mqttd *d, td_mono now)
 void td_mqttd_session_restore(struct session *s, struct entry *e, bool received)
 {
     if (e->packet_id == 0) {
-        waiting_add(s, e);
+        td_mqttd_waiting_add(s, e);
         return;
     }
     enum td_mqtt_flight state = received      ? TD_MQTT_RELEASED
@@ -842,11 +853,11 @@ void td_mqttd_sessions_free(struct td_mqttd *d)
         (void)td_map_remove(&d->sessions, session_key(s));
         sending_forget(s);
         for (struct td_mqtt_slot *slot; (slot = td_mqtt_window_next(&s->window, NULL)) != NULL;) {
-            entry_forget((struct entry *)(uintptr_t)slot->body);
+            entry_forget(s, (struct entry *)(uintptr_t)slot->body);
             td_mqtt_window_drop(&s->window, slot->id);
         }
         while (s->waiting.first != NULL) {
-            entry_forget(waiting_take(s));
+            entry_forget(s, td_mqttd_waiting_take(s));
         }
         if (s->will.m != NULL) {
             td_message_unref(s->will.m);
