@@ -2,6 +2,7 @@
 #include "app/fetch.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "wire/http/http.h"
@@ -23,7 +24,13 @@ struct fetch {
 
 static enum td_err request_make(struct fetch *f, const struct td_app_request *r)
 {
-    const struct td_http_field fields[] = {{TD_STR("Content-Type"), TD_STR("application/json")}};
+    char bearer[256];
+    struct td_http_field fields[2] = {{TD_STR("Content-Type"), TD_STR("application/json")}};
+    size_t first = r->body.n > 0 ? 0 : 1, count = 1;
+    const char *token = getenv("TANDEM_TOKEN");
+    if (token != NULL && snprintf(bearer, sizeof bearer, "Bearer %s", token) < 256) {
+        fields[count++] = (struct td_http_field){TD_STR("Authorization"), td_slice_of(bearer)};
+    }
     const struct td_http_send send = {.method = td_slice_of(r->method),
                                       .target = r->path,
                                       .host = td_slice_of(r->address),
@@ -31,8 +38,8 @@ static enum td_err request_make(struct fetch *f, const struct td_app_request *r)
                                           r->body.n > 0 ? TD_HTTP_BODY_LENGTH : TD_HTTP_BODY_NONE,
                                       .length = r->body.n,
                                       .close = true,
-                                      .fields = fields,
-                                      .field_count = r->body.n > 0 ? TD_COUNT(fields) : 0};
+                                      .fields = fields + first,
+                                      .field_count = count - first};
     size_t n = td_http_send_size(&send);
     enum td_err err = td_buf_reserve(&f->sent, n + r->body.n);
     if (err == TD_OK) {

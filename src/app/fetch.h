@@ -12,10 +12,10 @@ struct td_app_request {
     td_ms wait_ms;
 };
 
-/* Asks, and appends the response's body to `out`; *status is its status. On failure `why` holds a
- * message for people: TD_ECLOSED nobody answers there, TD_ERANGE not an address, TD_EAGAIN no
- * answer within `wait_ms`, TD_EPROTO not HTTP, TD_EFULL the answer is longer than `out` may
- * grow. */
+/* Asks, with the token in the environment's TANDEM_TOKEN if there is one, and appends the
+ * response's body to `out`; *status is its status. On failure `why` holds a message for people:
+ * TD_ECLOSED nobody answers there, TD_ERANGE not an address, TD_EAGAIN no answer within
+ * `wait_ms`, TD_EPROTO not HTTP, TD_EFULL the answer is longer than `out` may grow. */
 enum td_err td_app_fetch(struct td_linux *l, const struct td_app_request *request,
                          struct td_buf *out, unsigned *status, struct td_buf *why);
 

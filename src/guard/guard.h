@@ -7,7 +7,7 @@
  *   pattern.c   a topic, or all topics of a filter, against a pattern
  *   grants.c    the grants file           users.c     the users file
  *   guard.c     principals, the verdict   password.c  hashes that are slow on purpose
- *   delay.c     who guesses waits
+ *   delay.c     who guesses waits         cache.c     verdicts given lately
  *
  * What no grant allows is denied; a deny beats an allow; the order of lines does not matter. Files
  * are read whole or not at all: while a new one is wrong, what was read before goes on.
@@ -141,6 +141,10 @@ enum td_err td_guard_password_hash(td_slice password, const uint8_t salt[TD_GUAR
 void td_guard_token_hash(td_slice token, char out[TD_GUARD_PASSWORD_MAX]);
 /* Whose token it is, with a reference; NULL: nobody's. */
 struct td_principal *td_guard_token_principal(struct td_guard *g, td_slice token);
+/* Base64 with padding, appended to out; decode: TD_ESYNTAX for what encode would not write, then
+ * nothing is appended. */
+enum td_err td_guard_base64_decode(td_slice text, struct td_buf *out);
+enum td_err td_guard_base64_encode(td_slice bytes, struct td_buf *out);
 /* SHA-256 of a followed by b. */
 void td_guard_digest(td_slice a, td_slice b, uint8_t out[32]);
 /* Compares in a time that depends on n alone. */

@@ -2,7 +2,8 @@
  *
  *   http/conn.c     connections: read, one request at a time, write; their bounds and deadlines
  *   http/answer.c   answers and problems, with what all of them say
- *   http/route.c    which row of api.def a request is, who may ask; http/api.c the rows themselves;
+ *   http/admit.c    who asks, and whether he may
+ *   http/route.c    which row of api.def a request is, from where; http/api.c the rows themselves;
  *                   http/history.c questions to the store, http/messages.c publishing
  *   http/live.c     WebSocket feeds: what a page watches; http/feed.c what it gets, every 100 ms
  *   http/metrics.c  the counters as JSON and as Prometheus text
@@ -19,6 +20,7 @@ struct td_httpd_stats {
     uint64_t requests, answers_bad;      /* answers_bad: 4xx and 5xx */
     uint64_t timeouts, unsent_bytes;     /* unsent_bytes: now */
     uint64_t live_frames, live_values;   /* written to feeds */
+    uint64_t logins_refused, denied;     /* 401, 403 */
     uint64_t live_skipped, live_events_dropped, live_series_refused;
 };
 
@@ -31,6 +33,9 @@ enum td_err td_httpd_new(struct td_parts *parts, const struct td_serve_listeners
 /* Ends a turn: feeds that are due, answers whose commit is through, silent connections. */
 void td_httpd_turn(struct td_httpd *httpd, td_mono now);
 td_mono td_httpd_deadline(const struct td_httpd *httpd);
+/* Users or grants are others now: ends the connections of those who are gone, or have to say anew
+ * who they are. */
+void td_httpd_rights_changed(struct td_httpd *httpd);
 /* Closes the listeners and all connections; their questions to the store are taken back. */
 void td_httpd_shutdown(struct td_httpd *httpd);
 /* Frees; closes no stream and tells nobody. */

@@ -239,6 +239,9 @@ enum td_err td_serve_access(struct td_serve *s, const struct td_serve_access_con
     enum td_err err = guard_load(&s->parts, access, why);
     if (err == TD_OK) {
         td_mqttd_rights_changed(s->parts.mqttd, now);
+        if (s->parts.httpd != NULL) {
+            td_httpd_rights_changed(s->parts.httpd);
+        }
     }
     return err;
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Who may come and what they may do, with stock clients: mosquitto_pub and Paho. Users and grants
 are files that `tandem user` and this program write; SIGHUP makes the hub read them again."""
+import base64
+import json
 import pathlib
 import queue
 import signal
@@ -8,6 +10,8 @@ import socket
 import subprocess
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -453,6 +457,91 @@ class Revocation(Case):
         p = self.peer("otto")
         self.assertEqual(1, p.subscribe("things/#"))
         self.hub.grants.write_text(GRANTS)
+        self.hub.reload()
+
+
+class Http(Case):
+    def ask(self, path, user=None, token=None, body=None, password=None):
+        """Gives status, body, fields."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.hub.http_port}{path}")
+        if user is not None:
+            pair = f"{user}:{password or 'pw-' + user}".encode()
+            request.add_header("Authorization", "Basic " + base64.b64encode(pair).decode())
+        if token is not None:
+            request.add_header("Authorization", "Bearer " + token)
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as e:
+            return e.code, e.read(), e.headers
+
+    def test_who_asks_is_known(self):
+        self.assertEqual(200, self.ask("/health")[0])
+        status, _, fields = self.ask("/metrics")
+        self.assertEqual((401, True), (status, fields["WWW-Authenticate"].startswith("Basic realm=")))
+        self.assertEqual(401, self.ask("/api/v1/system", "anna", password="no")[0])
+        self.assertEqual(401, self.ask("/api/v1/system", token="no")[0])
+        self.assertEqual(200, self.ask("/api/v1/system", "anna")[0])
+        token = self.hub.user("token", "anna")
+        self.hub.reload()
+        for path in ("/metrics", "/api/v1/rules", "/api/v1/clients", "/"):
+            self.assertEqual(200, self.ask(path, token=token)[0], path)
+        for path in ("/metrics", "/api/v1/rules", "/api/v1/clients", "/api/v1/query?sql=SELECT+1",
+                     "/api/v1/explain?topic=a"):
+            self.assertEqual(403, self.ask(path, "pump7")[0], path)
+        self.assertEqual(200, self.ask("/", "pump7")[0])
+        done = subprocess.run([options.tandem, "clients", "--http", f"127.0.0.1:{self.hub.http_port}"],
+                              capture_output=True, text=True, timeout=PATIENCE_S,
+                              env={"TANDEM_TOKEN": token})
+        self.assertEqual(0, done.returncode, done.stderr)
+
+    def test_each_sees_and_says_what_he_may(self):
+        for name in ("pump7", "pump8"):
+            status = self.ask("/api/v1/messages", name,
+                              body={"topic": f"things/{name}/rpm", "payload": "42", "qos": 1})[0]
+            self.assertEqual(200, status)
+        for body in ({"topic": "things/pump8/rpm", "payload": "0"}, {"topic": "x", "payload": "0"},
+                     {"topic": "things/pump8/rpm", "payload": "0", "retain": True}):
+            self.assertEqual(403, self.ask("/api/v1/messages", "pump7", body=body)[0])
+        series = {}
+        for name in ("pump7", "pump8", "otto"):
+            things = json.loads(self.ask("/api/v1/things", name)[1])["things"]
+            series[name] = {s["topic"]: s["id"] for t in things for s in t["series"]}
+        self.assertIn("things/pump7/rpm", series["pump7"])
+        self.assertEqual([], [t for t in series["pump7"] if not t.startswith("things/pump7/")])
+        self.assertLessEqual({"things/pump7/rpm", "things/pump8/rpm"}, set(series["otto"]))
+        self.assertEqual([], json.loads(self.ask("/api/v1/things")[1])["things"])
+        other = series["pump8"]["things/pump8/rpm"]
+        self.assertEqual(404, self.ask(f"/api/v1/series?id={other}", "pump7")[0])
+        self.assertEqual(200, self.ask(f"/api/v1/series?id={other}", "pump8")[0])
+
+    def test_a_live_feed_gives_what_its_reader_may_read_and_ends_with_him(self):
+        with socket.create_connection(("127.0.0.1", self.hub.http_port)) as s:
+            s.settimeout(PATIENCE_S)
+            pair = base64.b64encode(b"pump7:pw-pump7").decode()
+            s.sendall(f"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+                      f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                      f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Basic {pair}\r\n"
+                      f"Sec-WebSocket-Protocol: tandem.live.1\r\n\r\n".encode())
+            wish = b'{"watch":["*"]}'
+            s.sendall(bytes((0x81, 0x80 | len(wish), 0, 0, 0, 0)) + wish)
+            otto = self.peer("otto")
+            for name in ("pump8", "pump7"):
+                otto.publish(f"things/{name}/live", "1")
+            got = b""
+            while b"things/pump7/live" not in got:
+                got += s.recv(65536)
+            self.assertTrue(got.startswith(b"HTTP/1.1 101 "), got[:100])
+            self.assertNotIn(b"pump8", got)
+            self.hub.user("password", "pump7", password="other")
+            asked = self.hub.reload()
+            while s.recv(65536):
+                pass
+            self.assertLess(time.monotonic() - asked, 1.0)
+        self.hub.user("password", "pump7", password="pw-pump7")
         self.hub.reload()
 
 

@@ -497,7 +497,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     static struct td_hub *hub;
     hub =
         hub != NULL ? hub : td_hub_new(&limits, 1); /* once a process: only its counters are read */
-    struct td_parts parts = {.sys = &seam.sys, .version = "1", .hub = hub};
+    struct td_parts parts = {.sys = &seam.sys, .guard = td_guard_new(), .version = "1", .hub = hub};
     parts.mqttd = (struct td_mqttd *)(void *)&parts; /* something */
     struct td_buf why;
     memset(&seam, 0, sizeof seam);
@@ -524,6 +524,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     td_assert(parts.httpd->stats.unsent_bytes == 0 && parts.httpd->waiting == 0);
     td_assert(world.answer == NULL);
     td_httpd_free(parts.httpd);
+    td_guard_free(parts.guard);
     td_buf_fini(&seam.ends[0].in);
     td_buf_fini(&seam.ends[1].in);
     td_buf_fini(&why);

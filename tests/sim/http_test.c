@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "guard/guard.h"
 #include "serve/decide.h"
 #include "serve/http.h"
 #include "serve/mqtt/mqttd.h"
@@ -336,7 +337,7 @@ static void bed_make(struct bed *b, uint64_t seed)
     b->hub = sim_machine_new(b->w, "hub", b->disk);
     b->outside = sim_machine_new(b->w, "outside", NULL);
     td_buf_init(&why, 1000);
-    b->parts = (struct td_parts){.sys = &b->hub->sys, .version = "1.2.3"};
+    b->parts = (struct td_parts){.sys = &b->hub->sys, .guard = td_guard_new(), .version = "1.2.3"};
     b->parts.hub = td_hub_new(&limits, 1);
     struct td_store_config store = {.dir = "data", .segment_bytes = 65536, .segment_count = 4};
     assert_int_equal(TD_OK, td_store_open(&store, b->parts.sys, &b->parts.store, &why));
@@ -401,6 +402,7 @@ static void bed_end(struct bed *b)
     td_store_abandon(b->parts.store);
     td_rules_free(rules);
     td_hub_free(b->parts.hub);
+    td_guard_free(b->parts.guard);
     sim_machine_crash(b->hub, true);
     sim_machine_free(b->outside);
     sim_machine_free(b->hub);

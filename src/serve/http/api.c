@@ -40,6 +40,7 @@ static int by_thing(const void *a, const void *b)
 }
 
 struct list {
+    struct td_httpd_conn *c; /* what it may not read is not in the list */
     const struct td_current **at;
     size_t count;
 };
@@ -47,6 +48,9 @@ struct list {
 static bool list_add(void *ctx, const struct td_current *now)
 {
     struct list *list = ctx;
+    if (!td_httpd_may(list->c, TD_GUARD_READ, now->topic)) {
+        return true;
+    }
     if (list->at != NULL) {
         list->at[list->count] = now;
     }
@@ -105,7 +109,7 @@ void td_httpd_things(struct td_httpd_conn *c, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
     td_wall wall = parts->sys->wall(parts->sys);
-    struct list list = {NULL, 0};
+    struct list list = {c, NULL, 0};
     (void)now;
     td_record_each(parts->record, list_add, &list);
     list.at = td_alloc((list.count + 1) * sizeof *list.at);

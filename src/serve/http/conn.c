@@ -36,6 +36,7 @@ static void conn_free(struct td_httpd_conn *c)
 {
     struct td_httpd *d = c->d;
     td_httpd_live_free(c);
+    td_httpd_who_drop(c);
     d->stats.unsent_bytes -= td_httpd_conn_unsent(c);
     d->waiting -= c->phase == TD_HTTPD_WAIT && !c->asking;
     d->stats.connections--;
@@ -53,7 +54,7 @@ static void conn_free(struct td_httpd_conn *c)
 
 void td_httpd_conn_close(struct td_httpd_conn *c)
 {
-    if (c->phase == TD_HTTPD_WAIT && c->asking) {
+    if (c->phase == TD_HTTPD_WAIT && c->asking && c->login == NULL) {
         td_store_cancel(c->d->parts->store, c->ticket);
     }
     sys_of(c)->close(sys_of(c), c->stream);
@@ -232,6 +233,7 @@ static bool step_body(struct td_httpd_conn *c, td_mono now)
 static void request_done(struct td_httpd_conn *c, td_mono now)
 {
     td_buf_fini(&c->body);
+    td_httpd_who_drop(c);
     td_buf_drop(&c->in, c->in_used);
     c->in_used = 0;
     c->phase = TD_HTTPD_HEAD;
@@ -300,8 +302,7 @@ static void hand_over(struct td_httpd_conn *c, td_mono now)
     conn_free(c);
 }
 
-/* Goes on as far as it goes; c may be gone afterwards. */
-static void step(struct td_httpd_conn *c, td_mono now)
+void td_httpd_conn_step(struct td_httpd_conn *c, td_mono now)
 {
     if (!advance(c, now)) {
         td_httpd_conn_close(c);
@@ -344,7 +345,7 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
         fine = read_some(c, now);
     }
     if (fine) {
-        step(c, now);
+        td_httpd_conn_step(c, now);
     } else {
         td_httpd_conn_close(c);
     }
@@ -370,7 +371,7 @@ static void conn_expire(struct td_httpd_conn *c, td_mono now)
                          .rule = "a head must be here within 10 s, a body must not pause for 10 s",
                          .remedy = "send it in one go"});
     td_httpd_conn_until(c, td_mono_after(now, SILENT_MS));
-    step(c, now);
+    td_httpd_conn_step(c, now);
 }
 
 static void commits_through(struct td_httpd *d, td_mono now)
@@ -382,7 +383,7 @@ static void commits_through(struct td_httpd *d, td_mono now)
         if (c->phase == TD_HTTPD_WAIT && !c->asking &&
             (c->lsn <= durable || td_store_failed(store))) {
             td_httpd_published(c);
-            step(c, now);
+            td_httpd_conn_step(c, now);
         }
     }
 }
@@ -398,7 +399,7 @@ void td_httpd_turn(struct td_httpd *d, td_mono now)
     for (struct td_httpd_conn *c = d->first, *next; d->woken && c != NULL; c = next) {
         next = c->next;
         if (c->phase == TD_HTTPD_ANSWER) {
-            step(c, now);
+            td_httpd_conn_step(c, now);
         }
     }
     d->woken = false;
@@ -460,5 +461,8 @@ void td_httpd_free(struct td_httpd *d)
     td_listeners_free(&d->listeners);
     td_heap_fini(&d->timers);
     td_buf_fini(&d->scratch);
+    if (d->verdicts != NULL) {
+        td_guard_cache_free(d->verdicts);
+    }
     free(d);
 }

@@ -182,7 +182,7 @@ static bool slice_add(void *ctx, const struct td_current *v)
 {
     struct slice *s = ctx;
     size_t before = s->values->n;
-    if (!watched(s->c->live, v)) {
+    if (!watched(s->c->live, v) || !td_httpd_may(s->c, TD_GUARD_READ, v->topic)) {
         return true;
     }
     if (!known(s, v) || add_value(s, v) != TD_OK) {
@@ -308,7 +308,8 @@ static void events_give(struct td_httpd *d, td_mono now)
         td_slice json = event_json(d, d->told);
         for (struct td_httpd_conn *c = d->first, *next; c != NULL; c = next) {
             next = c->next;
-            if (c->phase == TD_HTTPD_LIVE && c->live->watching && !event_give(c, json, now)) {
+            if (c->phase == TD_HTTPD_LIVE && c->live->watching &&
+                td_httpd_may_all(c, TD_GUARD_ADMIN) && !event_give(c, json, now)) {
                 td_httpd_conn_close(c);
             }
         }

@@ -101,7 +101,8 @@ void td_httpd_series(struct td_httpd_conn *c, td_mono now)
         return;
     }
     c->series = (uint32_t)id;
-    if (!td_store_series_name(parts->store, c->series, &topic, &field)) {
+    if (!td_store_series_name(parts->store, c->series, &topic, &field) ||
+        !td_httpd_may(c, TD_GUARD_READ, topic)) { /* whether there is one is not told either */
         td_httpd_problem(c, &(struct td_httpd_problem){.status = 404,
                                                        .thing = "series",
                                                        .rule = "there is none of that id",

@@ -3,6 +3,7 @@
 #define TD_SERVE_HTTP_INSIDE_H
 
 #include "base/json.h"
+#include "guard/guard.h"
 #include "serve/http.h"
 #include "serve/listen.h"
 #include "store/store.h"
@@ -52,6 +53,8 @@ struct td_httpd_conn {
     size_t out_sent;
     td_slice tail; /* static bytes to write behind `out` */
     struct td_live *live;
+    struct td_principal *who; /* of the request; NULL: not known (yet) */
+    struct td_login *login;   /* WAIT: his password is being looked at */
 };
 
 struct td_httpd {
@@ -67,7 +70,8 @@ struct td_httpd {
     uint64_t sliced;       /* the version of values that all feeds but the ones behind have seen */
     bool behind;           /* a feed could not be written to */
     uint64_t told;         /* events of the rules that feeds have been told of */
-    bool woken;            /* a question was answered: its connection goes on in the turn */
+    struct td_guard_cache *verdicts; /* NULL: none was needed so far */
+    bool woken; /* a question was answered: its connection goes on in the turn */
     struct td_httpd_stats stats;
 };
 
@@ -107,6 +111,8 @@ void td_httpd_queue(struct td_httpd_conn *c, const struct td_http_send *send, td
 
 /* ---- conn.c ---- */
 
+/* Goes on as far as it goes; c may be gone afterwards. */
+void td_httpd_conn_step(struct td_httpd_conn *c, td_mono now);
 /* Ends the connection; c is gone. */
 void td_httpd_conn_close(struct td_httpd_conn *c);
 /* Sets c's one deadline. */
@@ -143,6 +149,20 @@ bool td_httpd_body(struct td_httpd_conn *c, struct td_arena *arena, struct td_ht
 /* Writes a value. */
 void td_httpd_value(struct td_json_out *o, struct td_value v);
 
+/* ---- admit.c ---- */
+
+/* The request is complete: who asks, and may he have this path? True: c->who is set. False: it was
+ * answered, or waits and goes on by itself. */
+bool td_httpd_admit(struct td_httpd_conn *c, td_mono now);
+/* Forgets who asks. */
+void td_httpd_who_drop(struct td_httpd_conn *c);
+/* Whether who asks may do one action of enum td_guard_action on a topic; on all of #. */
+bool td_httpd_may(struct td_httpd_conn *c, unsigned action, td_slice topic);
+bool td_httpd_may_all(const struct td_httpd_conn *c, unsigned action);
+/* Answers 403, or 401 where to say who one is could help. */
+void td_httpd_forbidden(struct td_httpd_conn *c, const char *thing, td_slice value,
+                        const char *rule);
+
 /* ---- route.c ---- */
 
 struct td_httpd_route {
@@ -160,6 +180,8 @@ extern const size_t td_httpd_route_count;
 bool td_httpd_route(struct td_httpd_conn *c);
 /* The request is complete: answers it now or lets it wait. */
 void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
+/* The same once it is known who asks. */
+void td_httpd_dispatch(struct td_httpd_conn *c, td_mono now);
 /* What it waited for is durable (or the store has failed). */
 void td_httpd_published(struct td_httpd_conn *c);
 /* What stands in the path where the route has {name}, as it was written. */

@@ -40,6 +40,13 @@ static const struct td_httpd_member *message_wrong(const struct td_httpd_member 
     return NULL;
 }
 
+static bool may_say(struct td_httpd_conn *c, const struct td_httpd_member *m)
+{
+    bool retain = m[RETAIN].there && m[RETAIN].text.p[0] == 't';
+    return td_httpd_may(c, TD_GUARD_PUBLISH, m[TOPIC].text) &&
+           (!retain || td_httpd_may(c, TD_GUARD_WRITE, m[TOPIC].text));
+}
+
 static void publish(struct td_httpd_conn *c, const struct td_httpd_member *m)
 {
     struct td_parts *parts = c->d->parts;
@@ -48,6 +55,7 @@ static void publish(struct td_httpd_conn *c, const struct td_httpd_member *m)
         .payload = m[PAYLOAD].text,
         .expires = TD_NEVER,
         .at = parts->sys->wall(parts->sys),
+        .author = c->who->number,
         .qos = m[QOS].there ? (uint8_t)(m[QOS].text.p[0] - '0') : 1,
         .retain = m[RETAIN].there && m[RETAIN].text.p[0] == 't',
     };
@@ -72,6 +80,9 @@ void td_httpd_messages(struct td_httpd_conn *c, td_mono now)
         if (wrong != NULL) {
             td_httpd_bad(c, wrong->name, wrong->text, rule,
                          "send {\"topic\":\"a/b\",\"payload\":\"42\",\"qos\":1,\"retain\":false}");
+        } else if (!may_say(c, m)) {
+            td_httpd_forbidden(c, "topic", m[TOPIC].text,
+                               "it needs the right to publish, and with retain to write");
         } else {
             publish(c, m);
         }

@@ -198,6 +198,13 @@ bool td_httpd_route(struct td_httpd_conn *c)
 
 void td_httpd_handle(struct td_httpd_conn *c, td_mono now)
 {
+    if (td_httpd_admit(c, now)) {
+        td_httpd_dispatch(c, now);
+    }
+}
+
+void td_httpd_dispatch(struct td_httpd_conn *c, td_mono now)
+{
     if (c->route == NULL) {
         td_httpd_page(c);
     } else {

@@ -99,6 +99,39 @@ static void who_guesses_waits_and_nobody_is_locked_out(void **state)
     td_guard_delays_free(d);
 }
 
+/* RFC 4648, 10; and what is not to be read. */
+static void base64_is_read_in_one_way_only(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *text;
+    } good[] = {{"", ""},
+                {"f", "Zg=="},
+                {"fo", "Zm8="},
+                {"foo", "Zm9v"},
+                {"foob", "Zm9vYg=="},
+                {"fooba", "Zm9vYmE="},
+                {"foobar", "Zm9vYmFy"}};
+    static const char *const bad[] = {
+        "Z", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z===", "====", "Zm 9", "Zm9-", "Zg\n="};
+    struct td_buf b;
+    td_buf_init(&b, 100);
+    for (size_t i = 0; i < TD_COUNT(good); i++) {
+        td_buf_clear(&b);
+        assert_int_equal(TD_OK, td_guard_base64_decode(S(good[i].text), &b));
+        assert_true(td_slice_eq(S(good[i].bytes), td_buf_slice(&b)));
+        td_buf_clear(&b);
+        assert_int_equal(TD_OK, td_guard_base64_encode(S(good[i].bytes), &b));
+        assert_true(td_slice_eq(S(good[i].text), td_buf_slice(&b)));
+    }
+    for (size_t i = 0; i < TD_COUNT(bad); i++) {
+        td_buf_clear(&b);
+        assert_int_equal(TD_ESYNTAX, td_guard_base64_decode(S(bad[i]), &b));
+        assert_int_equal(0, b.n);
+    }
+    td_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +139,7 @@ int main(void)
         cmocka_unit_test(a_hash_of_another_program_is_understood),
         cmocka_unit_test(nobody_has_no_password),
         cmocka_unit_test(a_token_leads_to_its_principal),
+        cmocka_unit_test(base64_is_read_in_one_way_only),
         cmocka_unit_test(who_guesses_waits_and_nobody_is_locked_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
