@@ -9,7 +9,7 @@
 #include "app/cli.h"
 #include "base/toml.h"
 
-enum kind { ADDRESSES, ADDRESS, TEXT, LIST, FLAG, COUNT, BYTES, SECONDS, PERMIT, PROTOCOL };
+enum kind { ADDRESSES, ADDRESS, TEXT, LIST, FLAG, COUNT, BYTES, SECONDS, PERMIT, PROTOCOL, OVER };
 
 #define LISTENER_SECTION "listener"
 
@@ -59,10 +59,12 @@ static const char *const takes[] = {
     [BYTES] = "a whole number of bytes, or text such as \"16 MB\"",
     [SECONDS] = "a whole number of seconds, or text such as \"30d\"",
     [PERMIT] = "octal digits in quotes, such as \"0660\"",
-    [PROTOCOL] = "\"mqtt\" or \"http\""};
+    [PROTOCOL] = "\"mqtt\" or \"http\"",
+    [OVER] = "\"wait\", \"refuse\" or \"close\""};
 
 /* The words of a kind, in the order of their enum. */
-static const char *const words[][3] = {[PROTOCOL] = {"mqtt", "http"}};
+static const char *const words[][4] = {
+    [PROTOCOL] = {"mqtt", "http"}, [OVER] = {"wait", "refuse", "close"}};
 
 /* "16 MB", "30d": digits, maybe spaces, a unit of the kind. False: not that. */
 static bool number_with_unit(td_slice text, enum kind kind, uint64_t *out)
@@ -217,6 +219,7 @@ static const char *take(struct td_config *config, void *base, const struct setti
         number_put(field, s->bytes, v);
         break;
     case PROTOCOL:
+    case OVER:
         fine = word_put(s, node, &v);
         number_put(field, s->bytes, v);
         break;

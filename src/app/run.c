@@ -50,6 +50,8 @@ static void override(struct run *r)
     td_config_listen(&r->config, TD_SERVE_HTTP,
                      &(struct td_serve_texts){r->http.at, r->http.count});
     serve->version = TD_VERSION;
+    uint64_t *memory_max = &serve->mqtt.limits.memory_max;
+    *memory_max = *memory_max != 0 ? *memory_max : td_linux_memory_total() / 4 * 3;
 }
 
 static enum td_err read_rule(struct run *r, const char *path)

@@ -13,6 +13,8 @@ struct td_hub {
     struct td_tree tree;
     struct td_matcher matcher;
     struct td_heap expiries;
+    struct td_map accounts; /* struct account by owner */
+    bool retain_hold;
     void (*interest)(void *ctx, td_slice filter, bool on); /* NULL: there are no other loops */
     void *interest_ctx;
 };
@@ -24,6 +26,7 @@ struct td_hub *td_hub_new(const struct td_hub_limits *limits, uint64_t seed)
     td_tree_init(&hub->tree, limits->nodes_max, seed);
     td_matcher_init(&hub->matcher, &hub->tree, &hub->stats, seed);
     td_heap_init(&hub->expiries);
+    td_map_init(&hub->accounts, seed);
     return hub;
 }
 
@@ -375,11 +378,77 @@ bool td_hub_publish(struct td_hub *hub, struct td_message *m)
 
 /* ---- retained messages ---- */
 
+/* What the retained messages of one owner come to. It is there while there are any. */
+struct account {
+    uint64_t owner, count, bytes;
+};
+
+static struct account *account_find(const struct td_hub *hub, const uint64_t *owner)
+{
+    return td_map_find(&hub->accounts, (td_slice){(const uint8_t *)owner, sizeof *owner});
+}
+
+void td_hub_retained_of(const struct td_hub *hub, uint64_t owner, uint64_t *count, uint64_t *bytes)
+{
+    const struct account *a = account_find(hub, &owner);
+    *count = a == NULL ? 0 : a->count;
+    *bytes = a == NULL ? 0 : a->bytes;
+}
+
+static void account_add(struct td_hub *hub, const struct td_message *m)
+{
+    struct account *a = account_find(hub, &m->owner);
+    if (m->owner == 0) {
+        return;
+    }
+    if (a == NULL) {
+        a = td_alloc(sizeof *a);
+        a->owner = m->owner;
+        (void)td_map_put(&hub->accounts, (td_slice){(uint8_t *)&a->owner, sizeof a->owner}, a);
+    }
+    a->count++;
+    a->bytes += td_message_bytes(m);
+}
+
+static void account_take(struct td_hub *hub, const struct td_message *m)
+{
+    struct account *a = account_find(hub, &m->owner);
+    if (a == NULL) {
+        return;
+    }
+    a->bytes -= td_message_bytes(m);
+    if (--a->count == 0) {
+        (void)td_map_remove(&hub->accounts, (td_slice){(uint8_t *)&a->owner, sizeof a->owner});
+        free(a);
+    }
+}
+
+/* `old`: what it would take the place of, or NULL. */
+static bool account_has_room(const struct td_hub *hub, const struct td_message *m,
+                             const struct td_message *old)
+{
+    const struct td_hub_limits *l = &hub->limits;
+    const struct account *a = account_find(hub, &m->owner);
+    if (a == NULL || l->owner_retained_max == 0) {
+        return true;
+    }
+    bool own = old != NULL && old->owner == m->owner;
+    uint64_t freed = own ? td_message_bytes(old) : 0;
+    return a->count - own < l->owner_retained_max &&
+           a->bytes - freed + td_message_bytes(m) <= l->owner_retained_bytes_max;
+}
+
+void td_hub_retain_hold(struct td_hub *hub, bool hold)
+{
+    hub->retain_hold = hold;
+}
+
 static void retained_drop(struct td_hub *hub, struct td_node *node)
 {
     struct td_retained *r = node->retained;
     hub->stats.retained--;
     hub->stats.retained_bytes -= td_message_bytes(r->message);
+    account_take(hub, r->message);
     td_heap_set(&hub->expiries, &r->expiry, TD_NEVER);
     td_message_unref(r->message);
     free(r);
@@ -405,7 +474,8 @@ enum td_err td_hub_retain(struct td_hub *hub, struct td_message *m)
     }
     const struct td_retained *old = node == NULL ? NULL : node->retained;
     uint64_t freed = old == NULL ? 0 : td_message_bytes(old->message);
-    if ((old == NULL && hub->stats.retained >= hub->limits.retained_max) ||
+    if ((old == NULL && (hub->retain_hold || hub->stats.retained >= hub->limits.retained_max)) ||
+        !account_has_room(hub, m, old == NULL ? NULL : old->message) ||
         hub->stats.retained_bytes - freed + td_message_bytes(m) > hub->limits.retained_bytes_max) {
         return retained_refuse(hub);
     }
@@ -421,6 +491,7 @@ enum td_err td_hub_retain(struct td_hub *hub, struct td_message *m)
     r->message = td_message_ref(m);
     node->retained = r;
     td_heap_set(&hub->expiries, &r->expiry, m->expires);
+    account_add(hub, r->message);
     hub->stats.retained++;
     hub->stats.retained_bytes += td_message_bytes(r->message);
     hub->stats.nodes = hub->tree.count;
@@ -553,6 +624,8 @@ void td_hub_free(struct td_hub *hub)
         td_tree_prune(&hub->tree, n);
     }
     td_heap_fini(&hub->expiries);
+    td_assert(hub->accounts.count == 0);
+    td_map_fini(&hub->accounts);
     td_matcher_fini(&hub->matcher);
     td_tree_fini(&hub->tree);
     free(hub);

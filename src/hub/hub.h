@@ -26,6 +26,7 @@ struct td_message {
     uint64_t lsn;    /* where it stands in the log; 0: not logged */
     uint64_t origin; /* the subscriber id of its sender, for No Local; 0: the hub */
     uint32_t author; /* the principal that said it, by its number; 0: the hub */
+    uint64_t owner;  /* whose quota of retained messages it counts for; 0: nobody's */
     uint8_t qos;     /* as published */
     uint8_t hops;    /* how often rules and bridges have handed it on */
     bool retain;     /* as published */
@@ -107,6 +108,8 @@ struct td_hub_limits {
     uint32_t subscriptions_max; /* of one subscriber */
     uint32_t retained_max;      /* messages */
     uint64_t retained_bytes_max;
+    uint32_t owner_retained_max; /* of one owner; 0: no bound but those above */
+    uint64_t owner_retained_bytes_max;
 };
 
 struct td_hub_stats {
@@ -192,6 +195,10 @@ void td_hub_interest_set(struct td_hub *hub, td_slice filter, unsigned loop, boo
 /* Sets the retained message of m->topic; an empty payload removes it. TD_EFULL: over a limit, the
  * old one stays. */
 enum td_err td_hub_retain(struct td_hub *hub, struct td_message *m);
+/* While it is set no further topic gets a retained message; those that have one may get another. */
+void td_hub_retain_hold(struct td_hub *hub, bool hold);
+/* How many retained messages and bytes count for an owner. */
+void td_hub_retained_of(const struct td_hub *hub, uint64_t owner, uint64_t *count, uint64_t *bytes);
 /* The retained message of a topic, NULL if none. Borrowed. */
 struct td_message *td_hub_retained_get(struct td_hub *hub, td_slice topic);
 /* All retained messages that a filter (without $share/) matches and that have not expired at

@@ -573,6 +573,7 @@ static void streams_fill(struct td_sys *sys)
     sys->shutdown = sys_shutdown;
     sys->close = sys_close;
     sys->work = sys_work;
+    td_linux_memory_fill(sys);
 }
 
 enum td_err td_linux_new(struct td_linux **out)

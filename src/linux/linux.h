@@ -30,9 +30,14 @@ bool td_linux_next(struct td_linux *l, struct td_sys_event *out);
 /* Ends the current or the next wait. Async-signal-safe. */
 void td_linux_wake(struct td_linux *l);
 
+/* Bytes of memory that the machine has, or the control group that we are in. */
+uint64_t td_linux_memory_total(void);
+
 /* ---- the parts, for this room only ---- */
 
 /* Fills in the rows of the seam that are about files. */
 void td_linux_files_fill(struct td_sys *sys);
+/* The same, about memory. */
+void td_linux_memory_fill(struct td_sys *sys);
 
 #endif

@@ -49,6 +49,29 @@ struct td_serve_listeners {
 
 /* ---- settings ---- */
 
+/* What happens to a PUBLISH over its client's rate. */
+enum td_serve_over {
+    TD_SERVE_OVER_WAIT,   /* nothing, but the client is not read from until it is within its rate */
+    TD_SERVE_OVER_REFUSE, /* it goes to nobody; QoS 1 and 2 are answered 0x97 (5.0) */
+    TD_SERVE_OVER_CLOSE   /* DISCONNECT 0x96 */
+};
+
+struct td_serve_rates {        /* a zero: no bound */
+    uint32_t messages, topics; /* a second; topics: that nobody has used before */
+    uint64_t bytes;
+};
+
+struct td_serve_limits_config {
+    struct td_serve_rates client;    /* of each, */
+    struct td_serve_rates principal; /* and of all clients of a principal together */
+    uint32_t burst_s;                /* so many seconds' worth may come at once */
+    enum td_serve_over over;
+    uint32_t connects;                          /* CONNECTs a second, of all; 0: no bound */
+    uint32_t half_open_max, half_open_host_max; /* connections without CONNECT, of all, of one
+                                                 * address when they have been silent for 1 s */
+    uint64_t memory_max;                        /* bytes of the whole process; 0: no bound */
+};
+
 struct td_serve_mqtt_config {
     uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send; lowered to what the
                                   * log's ring takes */
@@ -61,6 +84,7 @@ struct td_serve_mqtt_config {
     uint32_t write_bytes_max;    /* unsent bytes of one connection; then QoS 0 is dropped */
     uint32_t connections_max;
     uint32_t sessions_max;
+    struct td_serve_limits_config limits;
 };
 
 struct td_serve_store_config { /* a zero takes the store's own default */

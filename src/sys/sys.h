@@ -134,6 +134,10 @@ struct td_sys {
     enum td_err (*lock)(struct td_sys *, int file);
     enum td_err (*free_bytes)(struct td_sys *, const char *path, uint64_t *out); /* space left */
 
+    /* Bytes of memory that the process holds. With `trim` what is free goes back to the kernel
+     * first, which takes milliseconds. 0: not known. */
+    uint64_t (*memory)(struct td_sys *, bool trim);
+
     /* Work. */
     void (*work)(struct td_sys *, struct td_work *w);
 };

@@ -2,7 +2,10 @@
 """Operations: what the hub says of itself and of its clients, and what it does under load."""
 import http.client
 import json
+import pathlib
+import socket
 import subprocess
+import time
 import unittest
 import urllib.parse
 
@@ -260,6 +263,125 @@ class Explain(unittest.TestCase):
         self.assertIn("ms ago: dropped for ear: offline", out)
         self.assertIn("3 clients hear it.", out)
         self.assertEqual(1, tandem(own, "explain", "a/#")[0])
+
+
+def metrics(own):
+    return ask(own, "GET", "/api/v1/system")[1]["mqtt"]
+
+
+class Limits(unittest.TestCase):
+    """What one client may do, and how many may come."""
+
+    def test_over_its_rate_a_client_waits_and_nothing_is_lost(self):
+        own = hub(self, "[limits]\nclient_messages = 100\nburst = 1\n")
+        ear, talker = client(self, own, "ear"), client(self, own, "talker")
+        ear.subscribe(("t", 0))
+        begin = time.monotonic()
+        talker.send(b"".join(talker.publish_bytes("t", b"%d" % i) for i in range(250)))
+        got = [int(ear.next_publish().payload) for _ in range(250)]
+        self.assertEqual(list(range(250)), got)
+        self.assertGreater(time.monotonic() - begin, 1.3)
+        self.assertGreater(metrics(own)["rate_waits"], 0)
+        other = client(self, own, "other")  # whom that does not concern
+        begin = time.monotonic()
+        other.publish("x", b"", qos=1)
+        self.assertLess(time.monotonic() - begin, 0.5)
+
+    def test_over_its_rate_a_client_can_be_refused_or_closed(self):
+        own = hub(self, '[limits]\nclient_messages = 5\nburst = 1\nover = "refuse"\n')
+        c = client(self, own, "c")
+        seen = [c.publish("t", b"", qos=q) for q in (1, 2, 1, 2, 1, 2, 1, 2)]
+        self.assertEqual(({0x10}, 0x97), (set(seen[:5]), seen[-1]))
+        row = ask(own, "GET", "/api/v1/clients?client=c")[1]["clients"][0]
+        self.assertEqual({"rate": seen.count(0x97)}, row["drops"])
+        old = client(self, own, "old", 4)
+        for _ in range(8):
+            old.publish("t", b"", qos=1)  # acknowledged, dropped, counted
+        own = hub(self, '[limits]\nclient_bytes = "1 KB"\nburst = 1\nover = "close"\n')
+        c = client(self, own, "c")
+        c.send(c.publish_bytes("t", b"x" * 3000))
+        self.assertEqual(0x96, c.reason_of(c.closed()[-1]))
+
+    def test_all_clients_of_a_principal_share_its_rate(self):
+        own = hub(self, '[limits]\nprincipal_messages = 6\nburst = 1\nover = "refuse"\n')
+        a, b = client(self, own, "a"), client(self, own, "b")
+        seen = [c.publish("t", b"", qos=1) for _ in range(5) for c in (a, b)]
+        self.assertGreaterEqual(seen.count(0x97), 3)
+
+    def test_new_topics_have_a_rate_of_their_own(self):
+        own = hub(self, "[limits]\nclient_topics = 20\nburst = 1\n")
+        c = client(self, own, "c")
+        begin = time.monotonic()
+        for i in range(50):
+            c.publish(f"new/{i}", b"1", qos=1)
+        self.assertGreater(time.monotonic() - begin, 1)
+        begin = time.monotonic()
+        time.sleep(1)
+        for i in range(50):
+            c.publish(f"new/{i}", b"2", qos=1)
+        self.assertLess(time.monotonic() - begin, 2)
+
+    def test_retained_messages_of_a_client_have_a_quota(self):
+        own = hub(self, "[hub]\nclient_retained_max = 3\n")
+        c, other = client(self, own, "c"), client(self, own, "other")
+        ear = client(self, own, "ear")
+        ear.subscribe(("r/#", 0))
+        seen = [c.publish(f"r/{i}", b"x", qos=1, retain=True) for i in range(5)]
+        self.assertEqual([0, 0, 0, 0x97, 0x97], seen)
+        self.assertEqual(5, len([ear.next_publish() for _ in range(5)]))  # delivered all the same
+        self.assertEqual(0, c.publish("r/0", b"y", qos=1, retain=True))
+        self.assertEqual(0, other.publish("r/4", b"x", qos=1, retain=True))
+        self.assertEqual(0, c.publish("r/0", b"", qos=1, retain=True))
+        self.assertEqual(0, c.publish("r/3", b"x", qos=1, retain=True))
+        self.assertEqual(0x97, c.publish("r/1x", b"x", qos=1, retain=True))
+        own.stop()
+        own.start()
+        c = client(self, own, "c")  # the quota holds over a restart and a new session
+        self.assertEqual(0x97, c.publish("r/1x", b"x", qos=1, retain=True))
+
+    def test_more_clients_than_the_rate_are_told_to_come_later(self):
+        own = hub(self, "[limits]\nconnects = 5\n")
+        reasons = []
+        for i in range(10):
+            raw = rawmqtt.Raw(own.port, 5 if i % 2 else 4)
+            self.addCleanup(raw.close)
+            reasons.append(raw.connect(f"c{i}")[1])
+        self.assertEqual([0] * 5, reasons[:5])
+        self.assertTrue(set(reasons[6:]) <= {0x9F, 3}, reasons)
+        self.assertGreater(metrics(own)["connects_refused"], 0)
+
+    def test_who_says_nothing_is_not_kept_by_the_hundred(self):
+        own = hub(self, "[limits]\nhalf_open_address_max = 8\nhalf_open_max = 40\n")
+        quiet = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(60)]
+        for s in quiet:
+            self.addCleanup(s.close)
+        wait_for("the oldest to go", lambda: metrics(own)["half_open"] <= 40)
+        self.assertEqual(b"", quiet[0].recv(1))
+        wait_for("all but a few to go", lambda: metrics(own)["half_open"] == 8)
+        client(self, own, "friend").publish("t", b"", qos=1)
+        wait_for("the last to go", lambda: metrics(own)["half_open"] == 0)
+
+    def test_memory_has_a_bound_and_who_holds_most_gives_way(self):
+        own = hub(self, '[limits]\nmemory = "96 MB"\n')
+        friend, ear = client(self, own, "friend"), client(self, own, "ear")
+        ear.subscribe(("f", 1))
+        hogs = [client(self, own, f"hog{i}") for i in range(30)]
+        for hog in hogs:  # each announces 8 MB and sends 7
+            hog.socket.setblocking(True)
+            head = bytes([0x30]) + rawmqtt.varint(8 << 20) + rawmqtt.text("t") + b"\0"
+            try:
+                hog.send(head + b"x" * (7 << 20))
+            except OSError:
+                pass
+        statm = pathlib.Path(f"/proc/{own.process.pid}/statm").read_text()
+        self.assertLess(int(statm.split()[1]) * 4096, 101 << 20)
+        self.assertGreater(metrics(own)["memory_closed"], 0)
+        friend.publish("f", b"still", qos=1)
+        self.assertEqual(b"still", ear.next_publish().payload)
+        for hog in hogs:
+            hog.close()
+        wait_for("calm", lambda: metrics(own)["memory_level"] == 0)
+        client(self, own, "late")
 
 
 if __name__ == "__main__":

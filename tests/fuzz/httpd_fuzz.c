@@ -493,7 +493,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct td_serve_http_config config = {
         .connections_max = 2, .live_max = 1, .body_bytes_max = 3000, .write_bytes_max = 65536};
-    static const struct td_hub_limits limits = {100, 10, 10, 1000};
+    static const struct td_hub_limits limits = {
+        .nodes_max = 100, .subscriptions_max = 10, .retained_max = 10, .retained_bytes_max = 1000};
     static struct td_hub *hub;
     hub =
         hub != NULL ? hub : td_hub_new(&limits, 1); /* once a process: only its counters are read */

@@ -324,7 +324,10 @@ static void bed_make(struct bed *b, uint64_t seed)
                                           .live_max = 2,
                                           .body_bytes_max = 10000,
                                           .write_bytes_max = 1 << 20};
-    struct td_hub_limits limits = {1000, 10, 10, 10000};
+    struct td_hub_limits limits = {.nodes_max = 1000,
+                                   .subscriptions_max = 10,
+                                   .retained_max = 10,
+                                   .retained_bytes_max = 10000};
     struct td_buf why;
     memset(b, 0, sizeof *b);
     current_count = 0;

@@ -18,7 +18,10 @@ struct recorder {
 
 static void up(struct recorder *r)
 {
-    static const struct td_hub_limits hub = {1000, 1000, 1000, 1 << 20};
+    static const struct td_hub_limits hub = {.nodes_max = 1000,
+                                             .subscriptions_max = 1000,
+                                             .retained_max = 1000,
+                                             .retained_bytes_max = 1 << 20};
     static const struct td_record_limits limits = {.series_max = 10};
     r->hub = td_hub_new(&hub, 1);
     assert_int_equal(TD_OK, rig_open(&r->rig));

@@ -139,6 +139,12 @@ static td_wall sys_wall(struct td_sys *sys)
     return of(sys)->world->now + of(sys)->world->wall_offset;
 }
 
+static uint64_t sys_memory(struct td_sys *sys, bool trim)
+{
+    (void)sys, (void)trim;
+    return 0; /* the hub goes by its own tables */
+}
+
 static void sys_random(struct td_sys *sys, void *p, size_t n)
 {
     uint8_t *bytes = p;
@@ -305,8 +311,11 @@ void sim_machine_wake(struct sim_machine *m)
 
 struct sim_machine *sim_machine_new(struct sim_world *w, const char *name, struct sim_disk *disk)
 {
-    static const struct td_sys clock = {
-        .mono = sys_mono, .wall = sys_wall, .random = sys_random, .work = sys_work};
+    static const struct td_sys clock = {.mono = sys_mono,
+                                        .wall = sys_wall,
+                                        .random = sys_random,
+                                        .work = sys_work,
+                                        .memory = sys_memory};
     struct sim_machine *m = td_alloc(sizeof *m);
     m->sys = clock;
     sim_net_fill(&m->sys);

@@ -51,8 +51,9 @@ static void out_give(struct conn *c)
         return;
     }
     if (d->spare_count < SPARE_MAX && c->out.cap <= SPARE_BYTES_MAX) {
-        d->spare[d->spare_count++] = c->out;
+        d->spare[d->spare_count++] = c->out; /* it stays counted as held */
     } else {
+        d->memory.held -= c->out.cap;
         td_buf_fini(&c->out);
     }
     td_buf_init(&c->out, SIZE_MAX);
@@ -64,7 +65,9 @@ uint8_t *td_mqttd_conn_room(struct conn *c, size_t n)
     if (c->out.p == NULL && d->spare_count > 0) {
         c->out = d->spare[--d->spare_count];
     }
+    size_t before = c->out.cap;
     td_assert(td_buf_reserve(&c->out, n) == TD_OK);
+    d->memory.held += c->out.cap - before;
     touch(c);
     return c->out.p + c->out.n;
 }
@@ -201,6 +204,8 @@ void td_mqttd_conn_close(struct conn *c, td_mono now)
     sys_of(c)->close(sys_of(c), c->stream);
     c->stream = -1;
     td_heap_set(&d->conn_timers, &c->timer, TD_NEVER);
+    td_mqttd_half_done(c);
+    td_mqttd_toll_end(c);
     answers_free(c);
     if (c->prev != NULL) {
         c->prev->next = c->next;
@@ -219,6 +224,7 @@ void td_mqttd_conn_close(struct conn *c, td_mono now)
 static void say_goodbye(struct conn *c, td_mono now)
 {
     c->last_word = true;
+    td_mqttd_half_done(c);
     answers_free(c);
     td_mqttd_conn_login_drop(c);
     if (c->session != NULL) {
@@ -251,13 +257,33 @@ void td_mqttd_conn_end(struct conn *c, td_mono now)
     }
 }
 
+static void in_free(struct conn *c)
+{
+    c->d->memory.held -= c->in.cap;
+    td_buf_fini(&c->in);
+    td_buf_init(&c->in, SIZE_MAX);
+}
+
+void td_mqttd_conn_buffers_drop(struct conn *c)
+{
+    in_free(c);
+    if (c->stream < 0 && c->out.p != NULL) {
+        c->d->memory.held -= c->out.cap;
+        td_buf_fini(&c->out);
+        td_buf_init(&c->out, SIZE_MAX);
+        c->out_sent = 0;
+    }
+}
+
 void td_mqttd_conn_free(struct conn *c)
 {
     td_mqttd_conn_login_drop(c);
+    td_mqttd_half_done(c);
+    td_mqttd_toll_end(c);
     answers_free(c);
     td_mqttd_aliases_free(c);
     out_give(c);
-    td_buf_fini(&c->in);
+    in_free(c);
     if (c->ws != NULL) {
         td_mqttd_ws_free(c->ws);
     }
@@ -304,7 +330,7 @@ static bool must_stop(const struct conn *c)
            (c->answers != NULL &&
             c->answers->count >= (uint32_t)c->d->limits.receive_max + ANSWERS_MORE) ||
            (c->blocked && conn_unsent(c) >= WRITE_HIGH_BYTES) ||
-           td_store_pressure(c->d->parts->store);
+           (c->toll != NULL && c->toll->until != 0) || td_store_pressure(c->d->parts->store);
 }
 
 static void watch(struct conn *c)
@@ -348,16 +374,32 @@ static void feed(struct conn *c, td_slice *in, td_mono now)
     }
 }
 
+/* Makes room for n bytes more of a packet whose end has not come. False: the hub's memory is full,
+ * and the connection on its way out. */
+static bool in_room(struct conn *c, size_t n, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    size_t before = c->in.cap;
+    if (c->in.cap - c->in.n < n && !td_mqttd_memory_has(d, n)) {
+        d->stats.memory_closed++;
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "the hub's memory is full", now);
+        in_free(c);
+        return false;
+    }
+    td_assert(td_buf_reserve(&c->in, n) == TD_OK);
+    d->memory.held += c->in.cap - before;
+    return true;
+}
+
 /* Keeps what was not fed. `rest` may stand in c->in itself. */
 static void keep_rest(struct conn *c, td_slice rest)
 {
     if (rest.n == 0 || c->stream < 0 || c->last_word) {
-        td_buf_fini(&c->in);
-        td_buf_init(&c->in, SIZE_MAX);
+        in_free(c);
     } else if (c->in.n > 0) {
         td_buf_drop(&c->in, c->in.n - rest.n);
-    } else {
-        td_assert(td_buf_add(&c->in, rest) == TD_OK);
+    } else if (in_room(c, rest.n, c->d->now)) {
+        (void)td_buf_add(&c->in, rest); /* there is room */
     }
 }
 
@@ -396,7 +438,9 @@ static enum td_err read_some(struct conn *c, td_mono now)
         return err;
     }
     size_t more = c->in.n < 512 ? 512 : c->in.n < READ_BYTES ? c->in.n : READ_BYTES;
-    td_assert(td_buf_reserve(&c->in, more) == TD_OK);
+    if (!in_room(c, more, now)) {
+        return TD_OK;
+    }
     err = sys_of(c)->read(sys_of(c), c->stream, c->in.p + c->in.n, c->in.cap - c->in.n, &got);
     if (err == TD_OK) {
         c->in.n += unframed(c, c->in.p + c->in.n, got);
@@ -470,7 +514,7 @@ static struct conn *conn_new(struct td_mqttd *d, struct td_listener *l, int stre
     td_buf_init(&c->in, SIZE_MAX);
     td_buf_init(&c->out, SIZE_MAX);
     td_mqtt_init(&c->m, TD_MQTT_SERVER, &d->limits, now);
-    td_mqttd_conn_timer_set(c);
+    td_mqttd_half_add(c, now);
     sys_of(c)->owner_set(sys_of(c), stream, &c->owner);
     d->stats.connections++;
     d->stats.connections_total++;
@@ -534,6 +578,9 @@ void td_mqttd_conns_expire(struct td_mqttd *d, td_mono now)
     for (struct td_timer *t; (t = td_heap_first(&d->conn_timers)) != NULL && t->at <= now;) {
         struct conn *c = TD_CONTAINER(t, struct conn, timer);
         if (c->last_word) {
+            td_mqttd_conn_close(c, now);
+        } else if (c->half != NULL && c->half->host == NULL && !td_mqttd_half_wait(c)) {
+            d->stats.half_open_closed++;
             td_mqttd_conn_close(c, now);
         } else if (td_mqtt_expired(&c->m, now)) {
             d->stats.keepalive_timeouts++;

@@ -52,6 +52,8 @@ struct conn {
     struct aliases_out *aliases_out; /* NULL: the client takes none, or nothing came twice yet */
     struct td_mqttd_ws *ws;          /* NULL: MQTT's bytes stand in the stream as they are */
     struct conn_login *login;        /* its password is being looked at; NULL: no */
+    struct half *half;               /* NULL: it has said CONNECT */
+    struct toll *toll;               /* NULL: there are no limits, or no session yet */
     struct td_timer timer;
     int stream;     /* -1: closed, freed when the turn ends */
     bool open;      /* CONNACK stands in out: the session may speak */
@@ -92,6 +94,8 @@ void td_mqttd_conns_flush(struct td_mqttd *d, td_mono now);
 void td_mqttd_conns_expire(struct td_mqttd *d, td_mono now);
 void td_mqttd_conns_reap(struct td_mqttd *d);
 void td_mqttd_conn_free(struct conn *c);
+/* It is closed, or on its way out: what it has read goes, and what it can write no more. */
+void td_mqttd_conn_buffers_drop(struct conn *c);
 void td_mqttd_conn_timer_set(struct conn *c);
 /* Goes on reading in this turn, if it may. */
 void td_mqttd_conn_wait(struct conn *c);
@@ -211,6 +215,13 @@ static inline td_slice session_client_id(const struct session *s)
     return td_slice_skip(session_key(s), s->principal_n + (size_t)1);
 }
 
+/* Whose quota a message counts for that this session wants retained: the same for each session of
+ * that principal and client id, also after a restart. */
+static inline uint64_t session_owner(const struct session *s)
+{
+    return td_hash(session_key(s), 0) | 1;
+}
+
 /* What the session keeps beyond its connection. */
 static inline bool session_durable(const struct session *s)
 {
@@ -247,6 +258,8 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
 /* PUBACK, PUBREC, PUBCOMP from the client. */
 void td_mqttd_session_acked(struct session *s, const struct td_mqtt_packet *packet);
 void td_mqttd_session_pump_later(struct session *s);
+/* Drops the older half of what waits, for lack of memory. */
+void td_mqttd_session_shed(struct session *s);
 void td_mqttd_sessions_pump(struct td_mqttd *d);
 void td_mqttd_sessions_expire(struct td_mqttd *d, td_mono now);
 void td_mqttd_sessions_reap(struct td_mqttd *d);
@@ -336,6 +349,76 @@ void td_mqttd_shared_return(struct session *s, uint32_t key, uint32_t load_max);
 void td_mqttd_shared_end(struct session *s);
 /* s is there now: it and others take what absent members of its groups hold. */
 void td_mqttd_shared_gather(struct session *s);
+/* ---- how fast, how many at once (limit.c) ---- */
+
+/* How much of one thing may come: `per_s`, and `burst_s` times that at once. `at` is when what has
+ * come would be through at that rate, the later the more has come. */
+struct rate {
+    td_mono at;
+};
+
+/* Of a client, or of all clients of a principal. */
+struct meter {
+    struct rate messages, bytes, topics;
+};
+
+struct principal_meter {
+    struct meter meter;
+    uint8_t n;
+    uint8_t name[];
+};
+
+/* A connection with a session, when there are limits. */
+struct toll {
+    struct meter own;
+    struct meter *principal; /* of all of its principal */
+    td_mono until;           /* it does not read before; 0: it may */
+    struct td_timer timer;   /* in d->toll_timers: at `until` */
+};
+
+/* A connection before CONNECT. */
+struct half {
+    struct conn *conn;
+    struct half *next, *prev; /* oldest first */
+    struct host *host;        /* it has been silent for a second, and is counted there */
+};
+
+/* An address with silent connections. */
+struct host {
+    uint32_t count;
+    uint8_t n;
+    uint8_t name[];
+};
+
+/* A connection begins; the oldest of too many that have not said CONNECT is closed. */
+void td_mqttd_half_add(struct conn *c, td_mono now);
+/* It has said CONNECT, or is gone. */
+void td_mqttd_half_done(struct conn *c);
+/* It has been silent for a second: false, and its address has too many such already. */
+bool td_mqttd_half_wait(struct conn *c);
+/* A CONNECT has come: gives the reason to refuse it for, SUCCESS: none. */
+uint8_t td_mqttd_connect_limit(struct td_mqttd *d, td_mono now);
+/* The session has its connection: from now on its messages are counted. */
+void td_mqttd_toll_begin(struct conn *c);
+void td_mqttd_toll_end(struct conn *c);
+/* A PUBLISH of that many bytes has come. False: it is over a limit, and the message goes to nobody;
+ * the connection may be on its way out. */
+bool td_mqttd_toll_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono now);
+/* It brought so many new topics. */
+void td_mqttd_toll_topics(struct conn *c, uint64_t count, td_mono now);
+/* Connections that may read again do so when they are settled. */
+void td_mqttd_tolls_turn(struct td_mqttd *d, td_mono now);
+void td_mqttd_limits_fini(struct td_mqttd *d);
+
+/* ---- how much memory (memory.c) ---- */
+
+enum { CALM, BUSY, FULL }; /* below 80 % of the limit, above, above 95 % */
+
+/* Looks at how much is held; when it is too much, takes it from those who hold most. */
+void td_mqttd_memory_turn(struct td_mqttd *d, td_mono now);
+td_mono td_mqttd_memory_deadline(const struct td_mqttd *d);
+/* May n bytes more be held for a client? */
+bool td_mqttd_memory_has(const struct td_mqttd *d, uint64_t n);
 
 /* ---- the store (keep.c) ---- */
 
@@ -379,9 +462,22 @@ struct td_mqttd {
     struct entry **routed; /* by the delivery under way, with whose they are */
     struct session **routed_to;
     size_t routed_count, routed_cap;
-    uint32_t reached;                   /* sessions that were delivered to, by all publishes, */
-    uint32_t traced;                    /* and by those before the one under way */
-    struct trace_ring publishes, drops; /* publishes: choices of shared groups as well */
+    uint32_t reached;                    /* sessions that were delivered to, by all publishes, */
+    uint32_t traced;                     /* and by those before the one under way */
+    struct trace_ring publishes, drops;  /* publishes: choices of shared groups as well */
+    struct half *half_first, *half_last; /* oldest first */
+    struct td_map hosts;                 /* struct host by address */
+    struct td_map principals;            /* struct principal_meter by name */
+    struct td_heap toll_timers;
+    struct rate connects;
+    struct {
+        uint64_t held;    /* bytes of read and write buffers, spare ones as well */
+        uint64_t slack;   /* all else, when it was looked at */
+        uint64_t seen_in; /* stats.bytes_in and held then */
+        uint64_t seen_held;
+        td_mono next_at, trim_at;
+        uint8_t level; /* CALM, BUSY, FULL */
+    } memory;
     struct td_buf spare[SPARE_MAX];
     size_t spare_count;
     struct td_buf scratch;     /* of one packet */

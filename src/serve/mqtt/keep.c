@@ -146,8 +146,10 @@ void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m)
         td_store_del(d->parts->store, TD_STATE_RETAINED, m->topic);
         return;
     }
+    struct td_message kept = *m;
+    kept.origin = m->owner; /* a session's number means nothing after a restart */
     td_buf_clear(&d->record);
-    add_message(d, &d->record, m, wall_of(d, m->expires, d->now));
+    add_message(d, &d->record, &kept, wall_of(d, m->expires, d->now));
     put(d, TD_STATE_RETAINED, m->topic);
 }
 
@@ -604,6 +606,8 @@ static void retained_row(void *ctx, td_slice key, td_slice value)
     }
     m.expires = mono_of(r->d, expires, r->now);
     m.retain = true;
+    m.owner = m.origin;
+    m.origin = 0;
     bool revoked = td_guard_author_gone(r->d->parts->guard, m.author);
     r->d->stats.retained_revoked += revoked;
     if (revoked || m.expires <= r->now || td_hub_retain(r->d->parts->hub, &m) != TD_OK) {

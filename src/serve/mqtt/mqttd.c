@@ -37,6 +37,9 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     td_buf_init(&d->key, SIZE_MAX);
     td_buf_init(&d->record, SIZE_MAX);
     td_mqttd_trace_init(d);
+    td_map_init(&d->hosts, seed);
+    td_map_init(&d->principals, seed);
+    td_heap_init(&d->toll_timers);
     return d;
 }
 
@@ -98,6 +101,7 @@ void td_mqttd_free(struct td_mqttd *d)
     td_buf_fini(&d->key);
     td_buf_fini(&d->record);
     td_mqttd_trace_fini(d);
+    td_mqttd_limits_fini(d);
     free(d->routed);
     free(d->routed_to);
     free(d->read);
@@ -109,6 +113,8 @@ void td_mqttd_turn(struct td_mqttd *d, td_mono now)
     d->now = now;
     td_mqttd_conns_expire(d, now);
     td_mqttd_sessions_expire(d, now);
+    td_mqttd_tolls_turn(d, now);
+    td_mqttd_memory_turn(d, now);
     td_mqttd_conns_settle(d, now);
     for (int i = 0; i < ROUNDS_MAX; i++) { /* what is written makes room for what waits */
         td_mqttd_sessions_pump(d);
@@ -132,7 +138,9 @@ td_mono td_mqttd_deadline(const struct td_mqttd *d)
     if (d->pump != NULL || d->touched != NULL) {
         return d->now;
     }
-    return td_mono_min(first_of(&d->conn_timers), first_of(&d->session_timers));
+    td_mono at = td_mono_min(first_of(&d->conn_timers), first_of(&d->session_timers));
+    at = td_mono_min(at, td_mqttd_memory_deadline(d));
+    return td_mono_min(at, first_of(&d->toll_timers));
 }
 
 const struct td_mqttd_stats *td_mqttd_stats(const struct td_mqttd *d)

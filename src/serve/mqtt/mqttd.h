@@ -8,6 +8,8 @@
  *   admit.c     who a client is, what it may, what ends when that changes
  *   session.c   a session: its queue, packet ids, QoS flows, will, life and end
  *   clients.c   clients, one by one: their counters
+ *   limit.c     how fast a client may send, how many may come at once
+ *   memory.c    how much is held, and what gives way when it is too much
  *   trace.c     what happened to messages lately; why a client got one, or not
  *   keep.c      what of sessions and messages goes to the store, and comes back at start
  *
@@ -34,7 +36,9 @@ struct td_mqttd;
     D(REFUSED, refused, "the client's PUBACK or PUBREC said no")                                   \
     D(SESSION_END, session_end, "still queued when its session ended")                             \
     D(DENIED, denied, "the client may not read it")                                                \
-    D(REVOKED, revoked, "its author is gone")
+    D(REVOKED, revoked, "its author is gone")                                                      \
+    D(MEMORY, memory, "the hub's memory is full, and the session held much of it")                 \
+    D(RATE, rate, "its own message: it was over the client's rate, and went to nobody")
 
 enum td_drop {
 #define D(NAME, name, text) TD_DROP_##NAME,
@@ -58,6 +62,15 @@ struct td_mqttd_stats {
 #define D(NAME, name, text) uint64_t dropped_##name;
     TD_DROPS(D)
 #undef D
+    uint64_t half_open;          /* connections that have not said CONNECT, now */
+    uint64_t half_open_closed;   /* of them, closed because there were too many */
+    uint64_t connects_refused;   /* CONNECTs over the rate */
+    uint64_t connects_busy;      /* CONNECTs refused for lack of memory */
+    uint64_t rate_waits;         /* times that a client over its rate was not read from */
+    uint64_t rate_closed;        /* clients closed for it */
+    uint64_t memory, memory_max; /* bytes in use as seen last, and the bound; 0: none */
+    uint64_t memory_level;       /* 0; 1: above 80 % of it; 2: above 95 % */
+    uint64_t memory_closed;      /* connections closed because they held most */
     uint64_t redelivered, redispatched, takeovers, wills; /* redispatched: in shared groups */
     uint64_t protocol_errors, keepalive_timeouts;
     uint64_t logins_refused;                     /* CONNECTs without or with wrong credentials */

@@ -211,7 +211,9 @@ static void client_counted(struct td_mqttd *d)
 
 static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
+    td_mqttd_half_done(c);
     uint8_t refusal = connect_refusal(c, p);
+    refusal = refusal != TD_MQTT_REASON_SUCCESS ? refusal : td_mqttd_connect_limit(c->d, now);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         td_mqttd_conn_refuse(c, refusal, NULL, now);
         return;
@@ -271,6 +273,7 @@ void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
     s->conn = c;
     c->session = s;
     s->tally.since = now;
+    td_mqttd_toll_begin(c);
     client_counted(d);
     s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
@@ -325,27 +328,52 @@ static bool qos2_begin(struct session *s, uint16_t id)
     return true;
 }
 
-static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+/* The message of that id goes to nobody after all: the id is free, as PUBREC will say. */
+static void qos2_take_back(struct session *s, const struct td_mqtt_packet *p)
+{
+    if (p->qos == 2) {
+        (void)td_mqtt_ids_remove(&s->ids, p->id);
+        if (session_durable(s)) {
+            td_mqttd_keep_id_gone(s, p->id);
+        }
+        (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
+    }
+}
+
+/* What a PUBLISH does beyond the message itself, to tell what came of it. */
+struct outcome {
+    uint32_t reached;
+    uint64_t refused, topics;
+};
+
+static uint64_t topics_known(const struct td_parts *parts)
+{
+    return td_hub_stats(parts->hub)->nodes + td_store_stats(parts->store)->streams;
+}
+
+static struct outcome outcome_now(const struct td_mqttd *d, bool topics)
+{
+    return (struct outcome){.reached = d->reached,
+                            .refused = td_hub_stats(d->parts->hub)->retained_refused,
+                            .topics = topics ? topics_known(d->parts) : 0};
+}
+
+static uint8_t publish_reason(const struct td_mqtt_packet *p, const struct outcome *before,
+                              const struct outcome *now)
+{
+    if (p->qos == 1 && now->refused != before->refused) {
+        return TD_MQTT_REASON_QUOTA_EXCEEDED; /* it was delivered, but is not retained */
+    }
+    return now->reached != before->reached ? TD_MQTT_REASON_SUCCESS
+                                           : TD_MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+}
+
+/* Publishes; gives the LSN to wait for. */
+static uint64_t publish_on(struct conn *c, const struct td_mqtt_packet *p, td_mono now,
+                           uint8_t *reason)
 {
     struct td_mqttd *d = c->d;
     struct session *s = c->session;
-    d->stats.publish_in++;
-    d->stats.publish_bytes_in += p->payload.n;
-    s->tally.messages_in++;
-    uint8_t refusal = publish_refusal(p);
-    if (refusal == TD_MQTT_REASON_SUCCESS && !s->trusted &&
-        !td_mqttd_may_say(s, p->topic, p->retain)) {
-        refusal = TD_MQTT_REASON_NOT_AUTHORIZED;
-        d->stats.publish_denied++;
-    }
-    if (refusal != TD_MQTT_REASON_SUCCESS) {
-        publish_refuse(c, p, refusal);
-        return;
-    }
-    if (p->qos == 2 && !qos2_begin(s, p->id)) {
-        td_mqttd_conn_ack(c, s->in_lsn, TD_MQTT_PUBREC, p->id, TD_MQTT_REASON_SUCCESS);
-        return;
-    }
     struct td_message m = {.topic = p->topic,
                            .payload = p->payload,
                            .props = travelling(d, &p->props),
@@ -353,13 +381,47 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
                            .at = d->parts->wall,
                            .origin = s->number,
                            .author = s->principal->number,
+                           .owner = p->retain ? session_owner(s) : 0,
                            .qos = p->qos,
                            .retain = p->retain};
-    uint32_t before = d->reached;
+    struct outcome before = outcome_now(d, c->toll != NULL);
     uint64_t lsn = td_publish(d->parts, &m);
     td_message_done(&m);
-    uint8_t reason =
-        d->reached != before ? TD_MQTT_REASON_SUCCESS : TD_MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+    struct outcome after = outcome_now(d, c->toll != NULL);
+    if (c->toll != NULL && after.topics > before.topics) {
+        td_mqttd_toll_topics(c, after.topics - before.topics, now);
+    }
+    *reason = publish_reason(p, &before, &after);
+    return lsn;
+}
+
+static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    struct session *s = c->session;
+    d->stats.publish_in++;
+    d->stats.publish_bytes_in += p->payload.n;
+    s->tally.messages_in++;
+    uint8_t reason = publish_refusal(p);
+    if (reason == TD_MQTT_REASON_SUCCESS && !s->trusted &&
+        !td_mqttd_may_say(s, p->topic, p->retain)) {
+        reason = TD_MQTT_REASON_NOT_AUTHORIZED;
+        d->stats.publish_denied++;
+    }
+    if (reason != TD_MQTT_REASON_SUCCESS) {
+        publish_refuse(c, p, reason);
+        return;
+    }
+    if (p->qos == 2 && !qos2_begin(s, p->id)) {
+        td_mqttd_conn_ack(c, s->in_lsn, TD_MQTT_PUBREC, p->id, TD_MQTT_REASON_SUCCESS);
+        return;
+    }
+    if (c->toll != NULL && !td_mqttd_toll_publish(c, p, now)) {
+        qos2_take_back(s, p);
+        publish_refuse(c, p, TD_MQTT_REASON_QUOTA_EXCEEDED);
+        return;
+    }
+    uint64_t lsn = publish_on(c, p, now, &reason);
     if (p->qos == 1) {
         td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBACK, p->id, reason);
     } else if (p->qos == 2) {

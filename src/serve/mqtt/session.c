@@ -249,7 +249,10 @@ static void deliver_now(struct session *s, const struct td_message *m,
                                 .expiry_s = expiry_left_s(m, d->now),
                                 .version = c->m.version,
                                 .retain = m->retain && delivery->retain_as_published};
-    if (publish_write(s, &p, d->config.write_bytes_max) == SENT_LATER) {
+    size_t most = d->memory.level > CALM ? WRITE_HIGH_BYTES : d->config.write_bytes_max;
+    if (d->memory.level == FULL && !td_mqttd_memory_has(d, m->payload.n)) {
+        td_mqttd_drop(s, m->topic, TD_DROP_MEMORY);
+    } else if (publish_write(s, &p, most) == SENT_LATER) {
         td_mqttd_drop(s, m->topic, TD_DROP_SLOW);
     }
 }
@@ -291,6 +294,19 @@ static void trace_shared(const struct session *s, const struct td_message *m)
                                                 .count = s->waiting.count,
                                                 .kind = TD_MQTTD_TRACE_SHARED,
                                                 .qos = m->qos});
+}
+
+void td_mqttd_session_shed(struct session *s)
+{
+    for (uint32_t n = s->waiting.count / 2 + 1; n > 0 && s->waiting.first != NULL; n--) {
+        if (s->waiting.first->routed) {
+            return;
+        }
+        td_mqttd_drop(s, s->waiting.first->m->topic, TD_DROP_MEMORY);
+        td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
+        td_mqttd_keep_piece(s->d);
+    }
+    (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
 }
 
 static void session_deliver(struct td_subscriber *sub, struct td_message *m,
@@ -653,6 +669,7 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
                            .at = s->d->parts->wall,
                            .origin = s->number,
                            .author = s->principal->number,
+                           .owner = will->retain ? session_owner(s) : 0,
                            .qos = will->qos,
                            .retain = will->retain};
     (void)td_publish(s->d->parts, &m);

@@ -472,9 +472,58 @@ static void a_filter_that_fails_says_at_which_level(void **state)
     }
 }
 
+static enum td_err retain_as(struct td_hub *hub, uint64_t owner, const char *topic,
+                             const char *payload)
+{
+    struct td_message m = say(topic, payload);
+    m.owner = owner;
+    m.retain = true;
+    enum td_err err = td_hub_retain(hub, &m);
+    td_message_done(&m);
+    return err;
+}
+
+static void an_owners_retained_messages_are_bounded_by_number_and_bytes(void **state)
+{
+    (void)state;
+    struct td_hub_limits l = limits;
+    l.owner_retained_max = 2;
+    l.owner_retained_bytes_max = 1000;
+    struct td_hub *hub = td_hub_new(&l, 1);
+    uint64_t count, bytes;
+    assert_int_equal(TD_OK, retain_as(hub, 7, "a", "1"));
+    assert_int_equal(TD_OK, retain_as(hub, 7, "b", "1"));
+    assert_int_equal(TD_EFULL, retain_as(hub, 7, "c", "1"));
+    assert_int_equal(TD_OK, retain_as(hub, 7, "b", "2")); /* in the place of its own */
+    assert_int_equal(TD_OK, retain_as(hub, 8, "c", "1")); /* of another */
+    assert_int_equal(TD_OK, retain_as(hub, 0, "d", "1")); /* of nobody */
+    assert_int_equal(TD_EFULL, retain_as(hub, 7, "c", "2"));
+    assert_int_equal(TD_OK, retain_as(hub, 8, "b", "3")); /* takes it over: 7 has room again */
+    assert_int_equal(TD_OK, retain_as(hub, 7, "e", "1"));
+    td_hub_retained_of(hub, 7, &count, &bytes);
+    assert_int_equal(2, count);
+    assert_true(bytes > 0);
+    assert_int_equal(TD_OK, retain_as(hub, 7, "e", ""));
+    assert_int_equal(TD_OK, retain_as(hub, 7, "a", ""));
+    td_hub_retained_of(hub, 7, &count, &bytes);
+    assert_int_equal(0, count + bytes);
+    char large[1200];
+    memset(large, 'x', sizeof large);
+    large[sizeof large - 1] = '\0';
+    assert_int_equal(TD_OK, retain_as(hub, 7, "a", "1"));
+    assert_int_equal(TD_EFULL, retain_as(hub, 7, "a", large));
+    td_hub_retain_hold(hub, true);
+    assert_int_equal(TD_EFULL, retain_as(hub, 7, "z", "1"));
+    assert_int_equal(TD_OK, retain_as(hub, 7, "a", "2"));
+    td_hub_retain_hold(hub, false);
+    assert_int_equal(TD_OK, retain_as(hub, 7, "z", "1"));
+    td_hub_free(hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_owners_retained_messages_are_bounded_by_number_and_bytes),
         cmocka_unit_test(a_filter_that_fails_says_at_which_level),
         cmocka_unit_test(filters_are_judged_as_the_specification_says),
         cmocka_unit_test(the_specifications_examples_match),
