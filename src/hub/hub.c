@@ -244,45 +244,43 @@ uint32_t td_hub_group_key(td_slice filter)
     return !td_slice_starts(filter, TD_STR("$share/")) ? 0 : key != 0 ? key : 1;
 }
 
-/* The least loaded below load_max; NULL: nobody. */
-static const struct td_subscription *group_least(struct td_group *g, uint32_t load_max)
+/* Chooses the least loaded below load_max; false: nobody. */
+static bool group_least(struct td_group *g, uint32_t load_max, struct td_delivery *out)
 {
     const struct td_subscription *best = NULL;
     uint32_t best_load = load_max;
+    bool durable = false;
     for (uint32_t i = 0; i < g->members.count; i++) {
         const struct td_subscription *s = td_subs_at(&g->members, (g->turn + i) % g->members.count);
         uint32_t load = s->who->type->load(s->who);
+        durable = durable || s->who->durable;
         if (load < best_load) {
             best = s;
             best_load = load;
         }
     }
     g->turn++;
-    g->parked = g->parked || (best != NULL && best_load >= TD_LOAD_ABSENT);
-    return best;
-}
-
-static struct td_delivery group_delivery(const struct td_subscription *best)
-{
-    return (struct td_delivery){
+    if (best == NULL) {
+        return false;
+    }
+    g->parked = g->parked || best_load >= TD_LOAD_ABSENT;
+    *out = (struct td_delivery){
         .to = best->who,
         .ids = &best->options.id,
         .id_count = best->options.id != 0,
         .qos = best->options.qos,
         .retain_as_published = best->options.retain_as_published,
-        .group = best->group->key,
+        .group = g->key,
+        .group_durable = durable,
     };
+    return true;
 }
 
 bool td_hub_group_choose(struct td_hub *hub, struct td_group *g, struct td_delivery *out)
 {
-    const struct td_subscription *best = group_least(g, UINT32_MAX);
-    if (best == NULL) {
-        hub->stats.shared_stuck++;
-        return false;
-    }
-    *out = group_delivery(best);
-    return true;
+    bool chosen = group_least(g, UINT32_MAX, out);
+    hub->stats.shared_stuck += !chosen;
+    return chosen;
 }
 
 bool td_hub_group_again(struct td_hub *hub, td_slice topic, uint32_t key, uint32_t load_max,
@@ -290,14 +288,9 @@ bool td_hub_group_again(struct td_hub *hub, td_slice topic, uint32_t key, uint32
 {
     const struct td_match *match = td_hub_match(hub, topic);
     for (uint32_t i = 0; i < match->group_count; i++) {
-        if (match->groups[i]->key != key) {
-            continue;
+        if (match->groups[i]->key == key) {
+            return group_least(match->groups[i], load_max, out);
         }
-        const struct td_subscription *best = group_least(match->groups[i], load_max);
-        if (best != NULL) {
-            *out = group_delivery(best);
-        }
-        return best != NULL;
     }
     return false;
 }

@@ -59,6 +59,7 @@ struct td_delivery {
     bool retain_as_published; /* if any of its filters asked for it */
     bool no_local, local;     /* some of its filters have No Local, some have not */
     uint32_t group;           /* the key of the shared group that chose it; 0: none did */
+    bool group_durable; /* a member of that is durable, so a crash must not lose the message */
 };
 
 enum { TD_LOAD_ABSENT = 1 << 30 };

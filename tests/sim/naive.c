@@ -477,19 +477,17 @@ static void check_want(struct sim_book *b, const struct sim_want *w)
 }
 
 /* A shared subscription: some member, if none had it at QoS 0. Who leaves the group or ends its
- * session gives back what it has not acknowledged, but for QoS 2 that was begun, and but for a
- * crash that ends sessions which are not kept. */
+ * session, in a crash too, gives back what it has not acknowledged, but for QoS 2 once begun. */
 static void check_shared(struct sim_book *b, const struct sim_want *w)
 {
     bool left = false;
     for (size_t k = 0; k < b->want_count; k++) {
         const struct sim_want *o = &b->wants[k];
-        if (!td_slice_eq(o->filter, w->filter)) {
-            continue;
-        }
-        left = left || o->until_sure != TD_NEVER;
-        if (o->options.qos == 0 || (left && b->doubts.crashes)) {
-            return;
+        if (td_slice_eq(o->filter, w->filter)) {
+            left = left || o->until_sure != TD_NEVER;
+            if (o->options.qos == 0) {
+                return;
+            }
         }
     }
     for (uint32_t i = 0; i < b->said_count; i++) {

@@ -145,6 +145,7 @@ struct entry {
     bool sent : 1;    /* it may have been before, so the next time is a duplicate */
     bool queued : 1;  /* stands in one of the session's two queues */
     bool routed : 1;  /* in d->routed: the publish under way needs it */
+    bool lasting : 1; /* its group must not lose it, whatever becomes of this session */
     uint32_t sent_us; /* when it was written last, cut to 32 bits */
     uint32_t ids[];
 };
@@ -231,7 +232,7 @@ static inline bool session_durable(const struct session *s)
 /* The store must know that the session is owed it. */
 static inline bool entry_durable(const struct entry *e, const struct session *s)
 {
-    return e->qos > 0 && session_durable(s);
+    return e->qos > 0 && (session_durable(s) || e->lasting);
 }
 
 /* The session that a subscriber of the hub is; NULL: it is another part of the hub. */
@@ -243,6 +244,8 @@ struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key);
 struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td_principal *who);
 /* Drops what waits for it and comes from principals that are gone. */
 void td_mqttd_session_purge(struct session *s);
+/* One that no client and no table knows, to hold entries; free(). */
+struct session *td_mqttd_session_ghost(struct td_mqttd *d);
 /* Ends it: subscriptions, queue, rows of the store. Freed when the turn ends. */
 void td_mqttd_session_end(struct session *s);
 /* Its connection is gone. `will`: the client did not say goodbye. */
@@ -345,6 +348,8 @@ void td_mqttd_trace_fini(struct td_mqttd *d);
 /* Gives what s was not sent to other members of its groups whose load is below load_max: of the
  * group with that key, 0: of all. What nobody takes stays. s itself must not be among them. */
 void td_mqttd_shared_return(struct session *s, uint32_t key, uint32_t load_max);
+/* Gives one entry, which the caller has taken out of all queues. False: nobody took it. */
+bool td_mqttd_shared_hand_over(struct session *s, struct entry *e, uint32_t load_max);
 /* The same when its session ends: to whoever is a member, and also QoS 1 that was sent. */
 void td_mqttd_shared_end(struct session *s);
 /* s is there now: it and others take what absent members of its groups hold. */

@@ -351,6 +351,7 @@ struct restore {
     struct td_map routes;    /* struct route_row by (message, session) */
     uint64_t damaged;        /* entries that could not be read */
     struct td_buf orphans;   /* whose session or message is gone: kind and key, to be deleted */
+    struct session *ghost;   /* has what shared groups had given to sessions that are no more */
 };
 
 struct route_row {
@@ -550,17 +551,42 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
     if (row != NULL) {
         row->used = true;
     }
-    if (c->err != TD_OK || s == NULL || (row != NULL && row->state == ROUTE_GONE)) {
+    packet_id = row != NULL ? row->packet_id : packet_id;
+    bool begun = (flags & 3) == 2 && packet_id != 0; /* MQTT-4.8.2-5: goes to nobody else */
+    bool stray = s == NULL && group != 0 && !begun;
+    if (c->err != TD_OK || (s == NULL && !stray) || (row != NULL && row->state == ROUTE_GONE)) {
         k->routes_left--;
         return;
     }
-    struct td_delivery d = {.ids = ids, .id_count = (uint16_t)id_count, .group = group};
-    struct entry *e = td_mqttd_entry_new(s, m, &d, flags & 3, (flags & 4) != 0);
+    struct td_delivery d = {
+        .ids = ids, .id_count = (uint16_t)id_count, .group = group, .group_durable = group != 0};
+    struct entry *e = td_mqttd_entry_new(stray ? r->ghost : s, m, &d, flags & 3, (flags & 4) != 0);
     e->kept = k;
     e->route = at;
-    e->packet_id = row != NULL ? row->packet_id : packet_id;
-    e->sent = e->qos != 2 || e->packet_id != 0; /* it may have been; QoS 2 only with a kept id */
+    if (stray) {
+        td_mqttd_waiting_add(r->ghost, e);
+        return;
+    }
+    e->packet_id = packet_id;
+    e->sent = e->qos != 2 || packet_id != 0; /* it may have been; QoS 2 only with a kept id */
     td_mqttd_session_restore(s, e, row != NULL && row->state == ROUTE_RECEIVED);
+}
+
+/* What members that ended with the crash had: to others of their groups. */
+static void strays_give(struct restore *r)
+{
+    struct session *ghost = r->ghost;
+    while (ghost->waiting.first != NULL) {
+        struct entry *e = td_mqttd_waiting_take(ghost);
+        ghost->number = e->kept->routes[e->route].session; /* whose it was */
+        if (!td_mqttd_shared_hand_over(ghost, e, UINT32_MAX)) {
+            r->d->stats.dropped_session_end++;
+            td_mqttd_entry_end(ghost, e);
+            td_mqttd_keep_piece(r->d);
+        }
+    }
+    (void)td_store_batch_end(r->d->parts->store, TD_STORE_1S);
+    free(ghost);
 }
 
 static void message_row(void *ctx, td_slice key, td_slice value)
@@ -655,6 +681,7 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
     td_map_init(&r.by_number, seed);
     td_map_init(&r.routes, seed);
     td_buf_init(&r.orphans, SIZE_MAX);
+    r.ghost = td_mqttd_session_ghost(d);
     enum td_err err = TD_OK;
     for (size_t i = 0; i < TD_COUNT(kinds) && err == TD_OK; i++) {
         err = td_store_state_each(d->parts->store, kinds[i].kind, kinds[i].row, &r);
@@ -663,6 +690,7 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
     sessions_rename(&r);
     orphans_delete(&r);
     windows_move(d);
+    strays_give(&r);
     td_map_fini(&r.by_number);
     td_map_fini(&r.routes);
     if (err != TD_OK) {

@@ -24,6 +24,7 @@ struct entry *td_mqttd_entry_new(struct session *s, struct td_message *m,
     e->qos = qos;
     e->retain = retain;
     e->group = delivery->group;
+    e->lasting = delivery->group_durable;
     s->shared_owed += e->group != 0;
     e->id_count = id_count;
     for (uint16_t i = 0; i < id_count; i++) {
@@ -149,6 +150,15 @@ struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td
     (void)td_map_put(&d->sessions, session_key(s), s);
     td_mqttd_id_add(s);
     d->stats.sessions++;
+    return s;
+}
+
+struct session *td_mqttd_session_ghost(struct td_mqttd *d)
+{
+    struct session *s = td_alloc(sizeof *s);
+    s->d = d;
+    queue_init(&s->waiting);
+    queue_init(&s->sending);
     return s;
 }
 

@@ -8,10 +8,11 @@
  *
  * QoS 2 that was sent never changes hands (MQTT-4.8.2-4, -5); a PUBACK or PUBREC of 0x80 or more
  * discards (MQTT-4.8.2-6). Each change of hands is one batch of the store: a crash finds a message
- * with one of the two. */
+ * with one of the two. While a member is durable the store keeps what the others are given as
+ * well; what was theirs when the hub died goes to that member at start (keep.c). */
 #include "serve/mqtt/inner.h"
 
-static bool hand_over(struct session *s, struct entry *e, uint32_t load_max)
+bool td_mqttd_shared_hand_over(struct session *s, struct entry *e, uint32_t load_max)
 {
     struct td_mqttd *d = s->d;
     struct td_delivery to;
@@ -39,7 +40,7 @@ static bool give(struct session *s, struct giving *g, struct entry *e)
         return false;
     }
     uint32_t group = e->group;
-    if (hand_over(s, e, g->load_max)) {
+    if (td_mqttd_shared_hand_over(s, e, g->load_max)) {
         return true;
     }
     g->nobody = group;
