@@ -57,7 +57,7 @@ cover: ready_test ## line coverage of the unit tests and the corpus
 	@$(call compile,cover)
 	@scripts/cover
 
-bench: ready_test ## compare with mosquitto and a bare relay (about 5 minutes); writes docs/benchmarks.md
+bench bench-broker: ready_test ## compare with mosquitto, aedes and a bare relay (about 8 minutes); writes docs/benchmarks.md
 	@$(call compile,release)
 	@bench/run --write docs/benchmarks.md
 

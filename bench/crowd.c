@@ -1,6 +1,7 @@
 /* crowd: connections for their own sake.
  *
  *   connect   connect, subscribe, disconnect, 16 at a time: CPU a cycle, cycles a second
+ *             (the relay: connect, eight bytes there and back, close)
  *   idle      memory of the server before and with `count` connections of one subscription each,
  *             then with nine more each: bytes a connection, bytes a subscription */
 #include <stdio.h>
@@ -34,17 +35,30 @@ static void ask(struct conn *c, unsigned serial)
 
 static void cycle_opened(struct conn *c)
 {
-    ask(c, begun++);
+    if (opt.relay) {
+        begun++;
+        frame_hello(&out, 0, true, 1);
+        net_send(c, &out);
+    } else {
+        ask(c, begun++);
+    }
+}
+
+static void cycle_ended(struct conn *c)
+{
+    net_close(c);
+    ended++;
+    if (begun < opt.count) {
+        net_connect(c);
+    }
 }
 
 static void cycle_hear(struct conn *c, const struct frame *f)
 {
     if (f == NULL) { /* the server has seen our DISCONNECT */
-        net_close(c);
-        ended++;
-        if (begun < opt.count) {
-            net_connect(c);
-        }
+        cycle_ended(c);
+    } else if (f->type == F_SUBACK && opt.relay) { /* it never closes first */
+        cycle_ended(c);
     } else if (f->type == F_SUBACK) {
         frame_disconnect(&out);
         net_send(c, &out);

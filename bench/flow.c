@@ -332,27 +332,15 @@ static void sub_hear(struct conn *c, const struct frame *f)
 
 /* ---- opening ---- */
 
-/* What the relay wants to know, shaped like a SUBACK so that its echo is one for the reader:
- * channel, role, bytes of a frame. */
 static void hello(struct conn *c, bool publisher)
 {
-    struct bytes b = {0}, one = {0};
+    struct bytes one = {0};
     static const uint8_t none[65536];
     char topic[TOPIC_BYTES];
-    unsigned channel = shape == SHAPE_PAIRS ? c->index : 0;
     (void)topic_put(topic, publisher ? c->index : 0);
     frame_publish(&one, topic, 0, 0, none, opt.payload_bytes);
-    uint8_t h[] = {0x90,
-                   6,
-                   (uint8_t)(channel >> 8),
-                   (uint8_t)channel,
-                   publisher,
-                   (uint8_t)(one.n >> 16),
-                   (uint8_t)(one.n >> 8),
-                   (uint8_t)one.n};
-    bytes_add(&b, h, sizeof h);
-    net_send(c, &b);
-    bytes_free(&b);
+    frame_hello(&batch, shape == SHAPE_PAIRS ? c->index : 0, publisher, one.n);
+    net_send(c, &batch);
     bytes_free(&one);
 }
 

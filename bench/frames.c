@@ -110,6 +110,15 @@ void frame_disconnect(struct bytes *out)
     add_head(out, F_DISCONNECT << 4, 0);
 }
 
+void frame_hello(struct bytes *out, unsigned channel, bool publisher, size_t frame_bytes)
+{
+    add_head(out, F_SUBACK << 4, 6);
+    add_u16(out, channel);
+    add_u8(out, publisher);
+    add_u8(out, (unsigned)(frame_bytes >> 16));
+    add_u16(out, (unsigned)(frame_bytes & 0xFFFF));
+}
+
 static unsigned u16_at(const uint8_t *p)
 {
     return (unsigned)p[0] << 8 | p[1];

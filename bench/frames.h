@@ -46,6 +46,8 @@ void frame_publish(struct bytes *out, const char *topic, unsigned qos, uint16_t 
 void frame_ack(struct bytes *out, unsigned type, uint16_t id);
 void frame_ping(struct bytes *out);
 void frame_disconnect(struct bytes *out);
+/* What the relay wants to know, shaped like a SUBACK so that its echo is one for the reader. */
+void frame_hello(struct bytes *out, unsigned channel, bool publisher, size_t frame_bytes);
 
 /* A packet, borrowed from the input. */
 struct frame {

@@ -111,6 +111,15 @@ class Mosquitto(Server):
         return shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
+class Aedes(Server):
+    """npm's broker, in the node that is there."""
+    modules = None
+
+    def command(self):
+        return ["env", f"NODE_PATH={self.modules}", "node", str(pathlib.Path(__file__).parent / "aedes.cjs"),
+                str(self.port)]
+
+
 class Relay(Server):
     binary = None
 
