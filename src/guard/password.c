@@ -20,20 +20,29 @@ static bool starts_argon2(td_slice word)
     return td_slice_starts(word, TD_STR("$argon2id$v=19$m="));
 }
 
-static bool argon2_valid(td_slice word)
+/* Takes "m=19456," and the like off the front: the lead, a number within bounds, the end. */
+static bool cost_take(td_slice *at, const char *lead, uint32_t least, uint32_t most, char end)
 {
-    char text[TD_GUARD_PASSWORD_MAX];
-    unsigned memory, passes, lanes;
-    int at = 0;
-    if (!starts_argon2(word) || word.n >= sizeof text) {
+    td_slice rest = td_slice_skip(*at, strlen(lead));
+    uint32_t value = 0;
+    size_t digits = 0;
+    if (!td_slice_starts(*at, td_slice_of(lead))) {
         return false;
     }
-    memcpy(text, word.p, word.n);
-    text[word.n] = '\0';
-    return sscanf(text, "$argon2id$v=19$m=%6u,t=%2u,p=%1u$%n", &memory, &passes, &lanes, &at) ==
-               3 &&
-           at > 0 && td_in(memory, 8, MEMORY_KB_MAX) && td_in(passes, 1, PASSES_MAX) &&
-           td_in(lanes, 1, LANES_MAX) && strchr(text + at, '$') != NULL;
+    while (digits < rest.n && digits < 6 && td_in(rest.p[digits], '0', '9')) {
+        value = value * 10 + (uint32_t)(rest.p[digits++] - '0');
+    }
+    *at = td_slice_skip(rest, digits + 1);
+    return digits > 0 && digits < rest.n && rest.p[digits] == end && td_in(value, least, most);
+}
+
+static bool argon2_valid(td_slice word)
+{
+    td_slice at = word;
+    return word.n < TD_GUARD_PASSWORD_MAX &&
+           cost_take(&at, "$argon2id$v=19$m=", 8, MEMORY_KB_MAX, ',') &&
+           cost_take(&at, "t=", 1, PASSES_MAX, ',') && cost_take(&at, "p=", 1, LANES_MAX, '$') &&
+           td_slice_find(at, '$') < at.n;
 }
 
 static bool token_valid(td_slice word)

@@ -37,6 +37,28 @@ static void a_hash_of_another_program_is_understood(void **state)
     assert_false(td_guard_password_right(stored, S("passwore")));
 }
 
+static void a_hash_that_costs_too_much_or_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        "$argon2id$v=19$m=",
+        "$argon2id$v=19$m=256",
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ",
+        "$argon2id$v=19$m=7,t=2,p=1$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=262145,t=2,p=1$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=4294967552,t=2,p=1$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=256,t=11,p=1$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=256,t=2,p=5$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=256,t=,p=1$c29tZXNhbHQ$nf65",
+        "$argon2id$v=19$m=-1,t=2,p=1$c29tZXNhbHQ$nf65",
+        "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65",
+    };
+    for (size_t i = 0; i < TD_COUNT(wrong); i++) {
+        assert_false(td_guard_credential_valid(S(wrong[i])));
+    }
+}
+
 static void nobody_has_no_password(void **state)
 {
     (void)state;
@@ -137,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_password_is_right_or_not),
         cmocka_unit_test(a_hash_of_another_program_is_understood),
+        cmocka_unit_test(a_hash_that_costs_too_much_or_is_none_is_refused),
         cmocka_unit_test(nobody_has_no_password),
         cmocka_unit_test(a_token_leads_to_its_principal),
         cmocka_unit_test(base64_is_read_in_one_way_only),
