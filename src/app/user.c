@@ -21,7 +21,7 @@ enum { FILE_BYTES_MAX = 64 << 20, PASSWORD_BYTES_MAX = 1024 };
 struct user {
     const char *file, *name;
     struct td_cli_list roles;
-    bool generate;
+    bool generate, scram;
     struct td_buf text, made, why; /* of the file; what it becomes */
 };
 
@@ -190,8 +190,19 @@ static int save(struct user *u, td_slice line)
     return TD_CLI_OK;
 }
 
-/* Roles and credentials of a line; the password among them is left out. */
-static void parts_of(td_slice line, td_slice *roles, struct td_buf *rest, const char *without)
+static bool is_password(td_slice word)
+{
+    return td_slice_starts(word, TD_STR("$argon2id$")) ||
+           td_slice_starts(word, TD_STR("$scram-sha-256$"));
+}
+
+static bool is_token(td_slice word)
+{
+    return td_slice_starts(word, TD_STR("$token$"));
+}
+
+/* Roles and credentials of a line; those of one kind are left out. */
+static void parts_of(td_slice line, td_slice *roles, struct td_buf *rest, bool (*without)(td_slice))
 {
     td_slice fields = td_slice_skip(line, td_slice_find(line, ':') + 1);
     *roles = td_slice_head(fields, td_slice_find(fields, ':'));
@@ -199,14 +210,14 @@ static void parts_of(td_slice line, td_slice *roles, struct td_buf *rest, const 
     while (words.n > 0) {
         td_slice word = td_slice_head(words, td_slice_find(words, ' '));
         words = td_slice_skip(words, word.n + 1);
-        if (word.n > 0 && !td_slice_starts(word, td_slice_of(without))) {
+        if (word.n > 0 && !without(word)) {
             (void)td_buf_printf(rest, " %.*s", (int)word.n, (const char *)word.p);
         }
     }
 }
 
-/* The user's line with this credential in place of those that begin like `kind`. */
-static int save_credential(struct user *u, const char *credential, const char *kind)
+/* The user's line with this in place of the credentials of one kind. */
+static int save_credential(struct user *u, const char *credential, bool (*kind)(td_slice))
 {
     struct td_buf others, line;
     td_slice roles;
@@ -231,7 +242,7 @@ static int save_credential(struct user *u, const char *credential, const char *k
 
 static int set_password(struct user *u)
 {
-    char password[PASSWORD_BYTES_MAX], stored[TD_GUARD_PASSWORD_MAX];
+    char password[PASSWORD_BYTES_MAX], stored[2 * TD_GUARD_PASSWORD_MAX];
     uint8_t salt[TD_GUARD_SALT_BYTES];
     if (!password_get(u, password)) {
         return complain(u, "there is no password; type one, pipe one in, or have one made by "
@@ -239,8 +250,15 @@ static int set_password(struct user *u)
     }
     td_assert(getrandom(salt, sizeof salt, 0) == (ssize_t)sizeof salt);
     enum td_err err = td_guard_password_hash(td_slice_of(password), salt, stored);
+    if (err == TD_OK && u->scram) {
+        size_t n = strlen(stored);
+        stored[n] = ' ';
+        td_assert(getrandom(salt, sizeof salt, 0) == (ssize_t)sizeof salt);
+        td_guard_scram_make(td_slice_of(password), (td_slice){salt, sizeof salt}, 0,
+                            stored + n + 1);
+    }
     td_guard_forget(password, sizeof password);
-    return err == TD_OK ? save_credential(u, stored, "$argon2id$")
+    return err == TD_OK ? save_credential(u, stored, is_password)
                         : complain(u, "a hash takes 19 MB of memory, which there is not");
 }
 
@@ -281,7 +299,7 @@ static int user_token(struct user *u)
     }
     random_text(token, 256);
     td_guard_token_hash(td_slice_of(token), stored);
-    int status = save_credential(u, stored, "$token$");
+    int status = save_credential(u, stored, is_token);
     if (status == TD_CLI_OK) {
         printf("%s\n", token);
     }
@@ -352,6 +370,7 @@ int td_app_user(int argc, char **argv)
     const struct td_cli_option rows[] = {
         {"--file", 'f', TD_CLI_TEXT, &u.file, "FILE", "the users file; default: users", 0, 0},
         {"--role", 'r', TD_CLI_LIST, &u.roles, "ROLE", "a role it has; default: device", 0, 0},
+        {"--scram", 's', TD_CLI_FLAG, &u.scram, NULL, "also for SCRAM-SHA-256 (MQTT 5.0)", 0, 0},
         {"--generate", 'g', TD_CLI_FLAG, &u.generate, NULL, "make a password and print it", 0, 0},
     };
     td_buf_init(&u.text, FILE_BYTES_MAX);

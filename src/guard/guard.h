@@ -7,6 +7,7 @@
  *   pattern.c   a topic, or all topics of a filter, against a pattern
  *   grants.c    the grants file           users.c     the users file
  *   guard.c     principals, the verdict   password.c  hashes that are slow on purpose
+ *   scram.c     SCRAM-SHA-256
  *   delay.c     who guesses waits         cache.c     verdicts given lately
  *
  * What no grant allows is denied; a deny beats an allow; the order of lines does not matter. Files
@@ -151,6 +152,35 @@ void td_guard_digest(td_slice a, td_slice b, uint8_t out[32]);
 bool td_guard_same(const uint8_t *a, const uint8_t *b, size_t n);
 /* Overwrites a secret. */
 void td_guard_forget(void *p, size_t n);
+
+/* ---- SCRAM-SHA-256 (RFC 5802, 7677) ---- */
+
+struct td_guard_scram {
+    struct td_buf said;      /* what both have said, as it is signed */
+    uint32_t nonce, nonce_n; /* in said */
+    uint8_t binding;         /* 'n' or 'y' */
+    uint8_t name_n, name[TD_GUARD_NAME_MAX];
+};
+
+void td_guard_scram_init(struct td_guard_scram *s);
+void td_guard_scram_fini(struct td_guard_scram *s);
+/* The client's first message: appends the answer to out. `nonce`: fresh random text, 18 bytes as
+ * base64; `key`: 32 secret bytes of this process. TD_ESYNTAX: it does not say what it should. */
+enum td_err td_guard_scram_first(struct td_guard_scram *s, const struct td_guard *g, td_slice text,
+                                 td_slice nonce, const uint8_t key[32], struct td_buf *out);
+/* The last one. TD_OK: the client knows the password of td_guard_scram_name(), and what is appended
+ * to out proves to it that we do. TD_EDENIED: it does not, or there is no such user. */
+enum td_err td_guard_scram_final(struct td_guard_scram *s, const struct td_guard *g, td_slice text,
+                                 const uint8_t key[32], struct td_buf *out);
+/* Who it says it is, after the first message. */
+static inline td_slice td_guard_scram_name(const struct td_guard_scram *s)
+{
+    return (td_slice){s->name, s->name_n};
+}
+/* What to store for a password; iterations 0: as many as we think right. Slow. */
+void td_guard_scram_make(td_slice password, td_slice salt, unsigned iterations,
+                         char out[TD_GUARD_PASSWORD_MAX]);
+bool td_guard_scram_valid(td_slice word);
 
 /* ---- who guesses waits ---- */
 

@@ -2,7 +2,8 @@
  * and two passes on purpose; tokens are 256 random bits, so one SHA-256 of them is enough.
  *
  *     $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH      the PHC string that libargon2 writes
- *     $token$HEX                                    SHA-256 of the token's text */
+ *     $token$HEX                                    SHA-256 of the token's text
+ *     $scram-sha-256$...                            see scram.c */
 #include <argon2.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -61,7 +62,7 @@ static bool token_valid(td_slice word)
 
 bool td_guard_credential_valid(td_slice word)
 {
-    return argon2_valid(word) || token_valid(word);
+    return argon2_valid(word) || token_valid(word) || td_guard_scram_valid(word);
 }
 
 /* ---- passwords ---- */

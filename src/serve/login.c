@@ -42,6 +42,7 @@ struct td_login {
     td_slice address;
     char stored[TD_GUARD_PASSWORD_MAX];
     bool running, right, forgotten;
+    bool pause; /* nothing to hash */
     uint8_t texts[];
 };
 
@@ -231,6 +232,41 @@ enum td_login_answer td_login_ask(struct td_logins *l, const struct td_login_cla
     return TD_LOGIN_WAIT;
 }
 
+enum td_login_answer td_login_pause(struct td_logins *l, const struct td_login_claim *claim,
+                                    td_mono now, struct td_login **out)
+{
+    td_mono at;
+    if (l->stats.waiting >= LOGINS_MAX ||
+        td_guard_delay(l->delays, claim->name, host_of(claim->address), now, &at) != TD_OK) {
+        l->stats.busy++;
+        return TD_LOGIN_BUSY;
+    }
+    if (at <= now) {
+        return TD_LOGIN_YES;
+    }
+    *out = login_new(l, claim);
+    (*out)->pause = true;
+    td_heap_set(&l->due, &(*out)->timer, at);
+    return TD_LOGIN_WAIT;
+}
+
+void td_login_ended(struct td_logins *l, td_slice name, const char *address, bool right,
+                    td_mono now)
+{
+    if (right) {
+        l->stats.passed++;
+        td_guard_delay_passed(l->delays, name);
+    } else {
+        l->stats.failed++;
+        td_guard_delay_failed(l->delays, name, host_of(address), now);
+    }
+}
+
+const uint8_t *td_logins_key(const struct td_logins *l)
+{
+    return l->key;
+}
+
 void td_login_forget(struct td_login *login)
 {
     login->forgotten = true;
@@ -245,8 +281,14 @@ void td_login_forget(struct td_login *login)
 void td_logins_turn(struct td_logins *l, td_mono now)
 {
     for (struct td_timer *t; (t = td_heap_first(&l->due)) != NULL && t->at <= now;) {
+        struct td_login *login = TD_CONTAINER(t, struct td_login, timer);
         td_heap_set(&l->due, t, TD_NEVER);
-        login_begin(TD_CONTAINER(t, struct td_login, timer));
+        if (login->pause) {
+            login->done(login->ctx, NULL, now);
+            login_free(login);
+        } else {
+            login_begin(login);
+        }
     }
 }
 

@@ -41,6 +41,15 @@ void td_logins_free(struct td_logins *l);
  * done() is called. */
 enum td_login_answer td_login_ask(struct td_logins *l, const struct td_login_claim *claim,
                                   td_mono now, struct td_principal **who, struct td_login **login);
+/* For an exchange of another kind than a password: who guesses waits all the same. YES: go on.
+ * WAIT: done() is called with NULL, then go on. */
+enum td_login_answer td_login_pause(struct td_logins *l, const struct td_login_claim *claim,
+                                    td_mono now, struct td_login **login);
+/* How that exchange ended. */
+void td_login_ended(struct td_logins *l, td_slice name, const char *address, bool right,
+                    td_mono now);
+/* 32 bytes of this process that nobody else knows. */
+const uint8_t *td_logins_key(const struct td_logins *l);
 /* Who asked has gone: done() is not called. */
 void td_login_forget(struct td_login *login);
 

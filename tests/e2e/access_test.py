@@ -2,6 +2,8 @@
 """Who may come and what they may do, with stock clients: mosquitto_pub and Paho. Users and grants
 are files that `tandem user` and this program write; SIGHUP makes the hub read them again."""
 import base64
+import hashlib
+import hmac
 import json
 import pathlib
 import queue
@@ -543,6 +545,110 @@ class Http(Case):
             self.assertLess(time.monotonic() - asked, 1.0)
         self.hub.user("password", "pump7", password="pw-pump7")
         self.hub.reload()
+
+
+class Scram(Case):
+    """MQTT 5.0's enhanced authentication, by a client made of hashlib."""
+
+    def packet(self, head, body):
+        return bytes((head, len(body))) + body
+
+    def read(self, s):
+        """Type, body."""
+        head = s.recv(2, socket.MSG_WAITALL)
+        return head[0], s.recv(head[1], socket.MSG_WAITALL) if head[1] else b""
+
+    def properties(self, data, method=b"SCRAM-SHA-256"):
+        p = b"\x15" + len(method).to_bytes(2, "big") + method
+        p += b"\x16" + len(data).to_bytes(2, "big") + data
+        return bytes((len(p),)) + p
+
+    def data(self, properties):
+        at = properties.index(b"\x16", properties.index(b"SCRAM-SHA-256"))
+        return properties[at + 3:at + 3 + int.from_bytes(properties[at + 1:at + 3], "big")]
+
+    def connect(self, first, client_id=b"s", method=b"SCRAM-SHA-256"):
+        s = socket.create_connection(("127.0.0.1", self.hub.port))
+        s.settimeout(PATIENCE_S)
+        body = b"\0\4MQTT\5\2\0\x3c" + self.properties(first, method) + b"\0\1" + client_id
+        s.sendall(self.packet(0x10, body))
+        return s
+
+    def final(self, name, password, server_first, bare):
+        fields = dict(f.split(b"=", 1) for f in server_first.split(b","))
+        salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(fields[b"s"]), int(fields[b"i"]))
+        sign = lambda key, text: hmac.digest(key, text, "sha256")
+        client_key = sign(salted, b"Client Key")
+        without = b"c=biws,r=" + fields[b"r"]
+        said = bare + b"," + server_first + b"," + without
+        mask = sign(hashlib.sha256(client_key).digest(), said)
+        proof = bytes(a ^ b for a, b in zip(client_key, mask))
+        signature = base64.b64encode(sign(sign(salted, b"Server Key"), said))
+        return without + b",p=" + base64.b64encode(proof), b"v=" + signature
+
+    def log_in(self, s, name, password, bare):
+        kind, body = self.read(s)
+        self.assertEqual((0xF0, 0x18), (kind, body[0]))
+        final, signature = self.final(name, password, self.data(body), bare)
+        s.sendall(self.packet(0xF0, b"\x18" + self.properties(final)))
+        return signature
+
+    def test_logging_in_and_once_more(self):
+        self.hub.user("add", "scram1", "--scram", password="pencil")
+        self.hub.reload()
+        bare = b"n=scram1,r=abcdefgh"
+        s = self.connect(b"n,," + bare)
+        signature = self.log_in(s, b"scram1", b"pencil", bare)
+        kind, body = self.read(s)
+        self.assertEqual((0x20, 0), (kind, body[1]))
+        self.assertEqual(signature, self.data(body))
+        again = b"n=scram1,r=another"
+        s.sendall(self.packet(0xF0, b"\x19" + self.properties(b"n,," + again)))
+        signature = self.log_in(s, b"scram1", b"pencil", again)
+        kind, body = self.read(s)
+        self.assertEqual((0xF0, 0, signature), (kind, body[0], self.data(body)))
+        s.sendall(self.packet(0x32, b"\0\x0fthings/scram1/x\0\1\0"))
+        self.assertEqual((0x40, b"\0\1\x10"), self.read(s))
+        s.sendall(self.packet(0xF0, b"\x19" + self.properties(b"n,,n=scram1,r=x")))
+        self.log_in(s, b"scram1", b"wrong", b"n=scram1,r=x")
+        self.assertEqual((0xE0, b"\x87"), self.read(s))
+        s.close()
+        self.assertEqual(0, self.peer("scram1", password="pencil").code)  # the password does as well
+
+    def test_what_is_refused(self):
+        self.hub.user("add", "scram2", "--scram", password="pencil")
+        self.hub.reload()
+        for name, password in ((b"scram2", b"wrong"), (b"nobody", b"pencil"), (b"pump7", b"pw-pump7")):
+            bare = b"n=" + name + b",r=abcdefgh"
+            s = self.connect(b"n,," + bare)
+            self.log_in(s, name, password, bare)
+            kind, body = self.read(s)
+            self.assertEqual((0x20, 0x87), (kind, body[1]), name)
+            s.close()
+        for first, method, code in ((b"p=tls-exporter,,n=scram2,r=a", b"SCRAM-SHA-256", 0x87),
+                                    (b"", b"SCRAM-SHA-256", 0x87),
+                                    (b"n,,n=scram2,r=a", b"SCRAM-SHA-1", 0x8C)):
+            s = self.connect(first, method=method)
+            kind, body = self.read(s)
+            self.assertEqual((0x20, code), (kind, body[1]), first)
+            s.close()
+        s = self.connect(b"n,,n=scram2,r=a")
+        self.read(s)
+        s.sendall(self.packet(0xF0, b"\x18" + self.properties(b"c=biws,r=a,p=", b"SCRAM-SHA-1")))
+        kind, body = self.read(s)
+        self.assertEqual((0x20, 0x82), (kind, body[1]))  # MQTT-4.12.0-5
+        s.close()
+        s = self.connect(b"n,,n=scram2,r=a")
+        self.read(s)
+        s.sendall(b"\xc0\0")  # not before CONNACK
+        kind, body = self.read(s)
+        self.assertEqual((0x20, 0x82), (kind, body[1]))
+        s.close()
+        s = self.connect(b"n,,n=scram2,r=a")
+        self.read(s)
+        s.sendall(b"\xe0\0")  # it may go
+        self.assertEqual(b"", s.recv(10))
+        s.close()
 
 
 class Files(unittest.TestCase):

@@ -53,7 +53,8 @@ HEADERS = {
     "base": HEADERS_HOSTED | {"stdatomic.h"},
     "wire": HEADERS_FREE | {"math.h"},
     "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
-    "guard": HEADERS_HOSTED | {"argon2.h", "openssl/crypto.h", "openssl/evp.h"},
+    "guard": HEADERS_HOSTED | {"argon2.h", "openssl/crypto.h", "openssl/evp.h",
+                               "openssl/hmac.h"},
     "linux": None,  # everything
     "app": None,
 }

@@ -1,7 +1,7 @@
 /* serve/mqtt: who a client is, what its session may, and what ends when that changes.
  *
  *   CONNECT -> admit: no users: `local` | name and password: a login, which may take its time |
- *                     neither: `anonymous`, if the configuration lets it in
+ *                     a method: auth.c | neither: `anonymous`, if the configuration lets it in
  *
  * A session remembers its principal. What it may is asked when it acts: at SUBSCRIBE, PUBLISH, for
  * its will at CONNECT and again when that is sent, and for each message that is on its way to it.
@@ -40,38 +40,56 @@ bool td_mqttd_may_say(struct session *s, td_slice topic, bool retain)
 
 /* ---- who comes ---- */
 
-struct conn_login {
-    struct td_login *login;
-    struct td_buf connect; /* the CONNECT, encoded */
-};
-
-void td_mqttd_conn_login_drop(struct conn *c)
+void td_mqttd_conn_login_new(struct conn *c, const struct td_mqtt_packet *connect)
 {
-    if (c->login != NULL) {
-        if (c->login->login != NULL) {
-            td_login_forget(c->login->login);
-        }
-        td_guard_forget(c->login->connect.p, c->login->connect.n);
-        td_buf_fini(&c->login->connect);
-        free(c->login);
-        c->login = NULL;
+    struct conn_login *login = c->login = td_alloc(sizeof *c->login);
+    td_guard_scram_init(&login->scram);
+    td_buf_init(&login->first, SIZE_MAX);
+    td_buf_init(&login->connect, SIZE_MAX);
+    if (connect != NULL) {
+        size_t n = td_mqtt_packet_size(connect);
+        td_assert(n > 0 && td_buf_reserve(&login->connect, n) == TD_OK);
+        (void)td_mqtt_packet_put(login->connect.p, connect);
+        login->connect.n = n;
     }
 }
 
-/* The packet as it was, read again from the copy that was kept. */
-static void go_on(struct conn *c, struct td_principal *who, td_mono now)
+static void login_free(struct conn_login *login)
+{
+    td_guard_forget(login->connect.p, login->connect.n); /* the password is in it */
+    td_buf_fini(&login->connect);
+    td_buf_fini(&login->first);
+    td_guard_scram_fini(&login->scram);
+    free(login);
+}
+
+void td_mqttd_conn_login_drop(struct conn *c)
+{
+    struct conn_login *login = c->login;
+    c->login = NULL;
+    c->held = false;
+    if (login != NULL) {
+        if (login->login != NULL) {
+            td_login_forget(login->login);
+        }
+        login_free(login);
+    }
+}
+
+/* The packet is as it was, read again from the copy that was kept. */
+void td_mqttd_conn_login_over(struct conn *c, struct td_principal *who, td_slice proof, td_mono now)
 {
     struct td_mqtt machine;
     struct td_mqtt_packet packet;
     struct conn_login *login = c->login;
     td_slice in = td_buf_slice(&login->connect);
     c->login = NULL;
+    c->held = false;
     td_mqtt_init(&machine, TD_MQTT_SERVER, &c->d->limits, now);
     td_assert(td_mqtt_next(&machine, &in, now, &packet) == TD_MQTT_GOT_PACKET);
+    packet.props.auth_data = proof; /* what the CONNACK says instead of what the CONNECT said */
     td_mqttd_packet_admitted(c, &packet, who, now);
-    td_guard_forget(login->connect.p, login->connect.n);
-    td_buf_fini(&login->connect);
-    free(login);
+    login_free(login);
 }
 
 static void login_done(void *ctx, struct td_principal *who, td_mono now)
@@ -85,7 +103,7 @@ static void login_done(void *ctx, struct td_principal *who, td_mono now)
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, now);
         return;
     }
-    go_on(c, who, now);
+    td_mqttd_conn_login_over(c, who, (td_slice){NULL, 0}, now);
     td_mqttd_conn_wait(c); /* it may have said more, which was not read so far */
 }
 
@@ -116,19 +134,19 @@ static struct td_principal *admit_password(struct conn *c, const struct td_mqtt_
     case TD_LOGIN_WAIT:
         break;
     }
-    size_t n = td_mqtt_packet_size(p);
-    c->login = td_alloc(sizeof *c->login);
+    td_mqttd_conn_login_new(c, p);
     c->login->login = login;
-    td_buf_init(&c->login->connect, SIZE_MAX);
-    td_assert(n > 0 && td_buf_reserve(&c->login->connect, n) == TD_OK);
-    (void)td_mqtt_packet_put(c->login->connect.p, p);
-    c->login->connect.n = n;
+    c->held = true;
     return NULL;
 }
 
 struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
+    if (c->m.authenticates) {
+        td_mqttd_auth_begin(c, p, now);
+        return NULL;
+    }
     if (!td_guard_has_users(parts->guard)) {
         return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
     }

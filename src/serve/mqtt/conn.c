@@ -326,7 +326,7 @@ static void protocol_error(struct conn *c, td_mono now)
 /* Answers that wait, or replies the client does not read: then it has to wait as well. */
 static bool must_stop(const struct conn *c)
 {
-    return c->login != NULL ||
+    return c->held ||
            (c->answers != NULL &&
             c->answers->count >= (uint32_t)c->d->limits.receive_max + ANSWERS_MORE) ||
            (c->blocked && conn_unsent(c) >= WRITE_HIGH_BYTES) ||

@@ -51,7 +51,7 @@ struct conn {
     struct answers *answers;         /* NULL: none waits */
     struct aliases_out *aliases_out; /* NULL: the client takes none, or nothing came twice yet */
     struct td_mqttd_ws *ws;          /* NULL: MQTT's bytes stand in the stream as they are */
-    struct conn_login *login;        /* its password is being looked at; NULL: no */
+    struct conn_login *login;        /* it is saying who it is; NULL: no */
     struct half *half;               /* NULL: it has said CONNECT */
     struct toll *toll;               /* NULL: there are no limits, or no session yet */
     struct td_timer timer;
@@ -60,6 +60,7 @@ struct conn {
     bool touched;   /* in d->touched: to be flushed or acknowledged when the turn ends */
     bool waiting;   /* in d->waiting: has answers, or stopped reading */
     bool stopped;   /* reads no more for now */
+    bool held;      /* its password is being looked at: the same until then */
     bool blocked;   /* the socket is full */
     bool last_word; /* closes when out is written */
     bool draining;  /* the last word is out */
@@ -301,7 +302,23 @@ void td_mqttd_tally_ack(struct session *s, const struct entry *e);
 /* Who comes by this CONNECT, with a reference. NULL: it was refused, or waits: then
  * td_mqttd_packet_admitted() comes later. */
 struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now);
-/* Nobody waits for its password any more. */
+/* A client that says who it is, until that is known. */
+struct conn_login {
+    struct td_login *login;      /* its password is looked at, or it has to wait; NULL: no */
+    struct td_guard_scram scram; /* auth.c's */
+    struct td_buf first;         /* our first message, while it has to wait */
+    struct td_buf connect;       /* the CONNECT, encoded */
+};
+
+/* Sets c->login, for that CONNECT or for none. */
+void td_mqttd_conn_login_new(struct conn *c, const struct td_mqtt_packet *connect);
+/* It is `who`: goes on with the CONNECT, and lets the CONNACK carry `proof` if there is one. */
+void td_mqttd_conn_login_over(struct conn *c, struct td_principal *who, td_slice proof,
+                              td_mono now);
+/* A CONNECT with a method came, and later an AUTH (auth.c). */
+void td_mqttd_auth_begin(struct conn *c, const struct td_mqtt_packet *p, td_mono now);
+void td_mqttd_auth(struct conn *c, const struct td_mqtt_packet *p, td_mono now);
+/* It does not say who it is any more. */
 void td_mqttd_conn_login_drop(struct conn *c);
 /* For a session that is not trusted: one action of enum td_guard_action on a topic. */
 bool td_mqttd_may(struct session *s, unsigned action, td_slice topic);

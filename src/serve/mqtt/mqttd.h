@@ -5,6 +5,7 @@
  *   packets.c   what each packet does, one function a type
  *   alias.c     topic aliases on their way out
  *   shared.c    what a member of a shared group does not deliver goes to another
+ *   auth.c      enhanced authentication: SCRAM-SHA-256
  *   admit.c     who a client is, what it may, what ends when that changes
  *   session.c   a session: its queue, packet ids, QoS flows, will, life and end
  *   clients.c   clients, one by one: their counters

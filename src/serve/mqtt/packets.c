@@ -41,9 +41,10 @@ struct accept {
     uint32_t expiry_s;
     uint16_t keep_alive_s;
     bool resumed;
-    bool response;     /* it asked where answers to it may go */
-    char assigned[33]; /* empty: it brought its own id */
-    char base[33];     /* that place */
+    bool response;          /* it asked where answers to it may go */
+    char assigned[33];      /* empty: it brought its own id */
+    char base[33];          /* that place */
+    td_slice method, proof; /* of enhanced authentication; empty: none */
 };
 
 static void assign_id(struct td_mqttd *d, char out[33])
@@ -162,6 +163,11 @@ static void connack(struct conn *c, uint64_t lsn, struct accept *a)
             props->has |= TD_MQTT_HAS(SERVER_KEEP_ALIVE);
             props->server_keep_alive_s = a->keep_alive_s;
         }
+        if (a->method.n > 0) {
+            props->has |= TD_MQTT_HAS(AUTH_METHOD) | TD_MQTT_HAS(AUTH_DATA);
+            props->auth_method = a->method;
+            props->auth_data = a->proof;
+        }
         if (a->response) {
             response_base(props, a);
         }
@@ -182,9 +188,6 @@ void td_mqttd_conn_opened(struct conn *c, td_mono now)
 /* Ids that must not come from a client: they would not survive the protocol, or our key. */
 static uint8_t connect_refusal(const struct conn *c, const struct td_mqtt_packet *p)
 {
-    if (c->m.authenticates) {
-        return TD_MQTT_REASON_BAD_AUTHENTICATION_METHOD;
-    }
     if (p->connect.client_id.n == 0 && p->version != TD_MQTT_V5 &&
         (!p->connect.clean_start || p->version == TD_MQTT_V31)) {
         return TD_MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID; /* MQTT311-3.1.3-8 */
@@ -249,6 +252,8 @@ void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
         .keep_alive_s = keep_alive_granted(d, p),
         .response =
             td_mqtt_has(&p->props, TD_MQTT_PROP_REQUEST_RESPONSE) && p->props.request_response == 1,
+        .method = c->m.authenticates ? p->props.auth_method : (td_slice){NULL, 0},
+        .proof = p->props.auth_data,
     };
     td_slice id = p->connect.client_id;
     if (id.n == 0) {
@@ -599,8 +604,15 @@ void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet,
         [TD_MQTT_PUBREL] = on_pubrel,       [TD_MQTT_PUBCOMP] = on_ack,
         [TD_MQTT_SUBSCRIBE] = on_subscribe, [TD_MQTT_UNSUBSCRIBE] = on_unsubscribe,
         [TD_MQTT_PINGREQ] = on_pingreq,     [TD_MQTT_DISCONNECT] = on_disconnect,
+        [TD_MQTT_AUTH] = td_mqttd_auth,
     };
-    if (handlers[packet->type] == NULL || (packet->type != TD_MQTT_CONNECT && c->session == NULL)) {
+    bool early =
+        packet->type == TD_MQTT_CONNECT || (c->login != NULL && packet->type == TD_MQTT_AUTH);
+    if (c->login != NULL && c->session == NULL && packet->type == TD_MQTT_DISCONNECT) {
+        td_mqttd_conn_end(c, now); /* it has thought better of it */
+        return;
+    }
+    if (handlers[packet->type] == NULL || (!early && c->session == NULL)) {
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_PROTOCOL_ERROR, "MQTT-4.13.1-1", now);
         return;
     }
