@@ -139,9 +139,13 @@ static bool program_restart(bool dies)
 
 const struct spec_link *spec_link_program(const char *path, const char *on)
 {
-    static const struct spec_link link = {program_begin,   program_end, program_open,
-                                          program_send,    program_cut, program_pass,
-                                          program_restart, false};
+    static const struct spec_link link = {.begin = program_begin,
+                                          .end = program_end,
+                                          .open = program_open,
+                                          .send = program_send,
+                                          .cut = program_cut,
+                                          .pass = program_pass,
+                                          .restart = program_restart};
     program = path;
     port = on;
     return &link;

@@ -4,15 +4,26 @@
 
 #include "sim/hub.h"
 #include "sim/net.h"
-#include "spec/link.h"
+#include "spec/frames.h"
 
 #define ADDRESS "127.0.0.1:1883"
+#define WEB_ADDRESS "127.0.0.1:8083"
 
 enum { READ_BYTES = 4096 };
 
 static struct sim_world *world;
 static struct sim_hub *hub;
 static struct sim_machine *machine; /* the clients' */
+static bool websocket;              /* the lines of this case are */
+
+bool spec_link_sim_websocket;
+
+static void end(struct spec_line *line)
+{
+    machine->sys.close(&machine->sys, line->handle);
+    line->handle = -1;
+    line->ended = true;
+}
 
 static void receive(struct spec_line *line)
 {
@@ -21,28 +32,29 @@ static void receive(struct spec_line *line)
     enum td_err err;
     while ((err = machine->sys.read(&machine->sys, line->handle, bytes, sizeof bytes, &got)) ==
            TD_OK) {
-        td_assert(td_buf_add(&line->in, (td_slice){bytes, got}) == TD_OK);
+        struct td_buf *to = websocket ? &line->raw : &line->in;
+        td_assert(td_buf_add(to, (td_slice){bytes, got}) == TD_OK);
     }
-    if (err != TD_EAGAIN) {
-        machine->sys.close(&machine->sys, line->handle);
-        line->handle = -1;
-        line->ended = true;
+    bool good = !websocket || spec_frames_unwrap(line);
+    if (err != TD_EAGAIN || !good) {
+        end(line);
     }
 }
 
 static void flush(struct spec_line *line)
 {
-    while (line->handle >= 0 && line->out.n > 0) {
-        td_slice part = td_buf_slice(&line->out);
+    struct td_buf *wire = websocket ? &line->wire : &line->out;
+    while (line->handle >= 0 && wire->n > 0) {
+        td_slice part = td_buf_slice(wire);
         size_t sent = 0;
         if (machine->sys.write(&machine->sys, line->handle, &part, 1, &sent) != TD_OK) {
             break;
         }
-        td_buf_drop(&line->out, sent);
+        td_buf_drop(wire, sent);
     }
     if (line->handle >= 0) {
         machine->sys.watch(&machine->sys, line->handle,
-                           TD_SYS_READ | (line->out.n > 0 ? (unsigned)TD_SYS_WRITE : 0));
+                           TD_SYS_READ | (wire->n > 0 ? (unsigned)TD_SYS_WRITE : 0));
     }
 }
 
@@ -96,11 +108,14 @@ static bool start(void)
 
 static bool sim_begin(const struct spec_wish *wish)
 {
-    static const struct td_serve_listener listener = {.address = ADDRESS, .kind = TD_SERVE_MQTT};
+    static const struct td_serve_listener listeners[] = {
+        {.address = ADDRESS, .kind = TD_SERVE_MQTT},
+        {.address = WEB_ADDRESS, .kind = TD_SERVE_MQTT, .websocket = true}};
+    websocket = wish->websocket != 0 || spec_link_sim_websocket;
     struct td_serve_config config;
     td_serve_config_default(&config);
     config.data_dir = "data";
-    config.listeners = (struct td_serve_listeners){&listener, 1};
+    config.listeners = (struct td_serve_listeners){listeners, TD_COUNT(listeners)};
     config.version = "spec";
     config.store.segment_bytes = 256 * 1024;
     config.store.segments = 6;
@@ -119,14 +134,41 @@ static void sim_end(void)
     sim_world_free(world);
 }
 
+static void connect_to(struct spec_line *line, td_slice address)
+{
+    td_assert(machine->sys.connect(&machine->sys, address, line, &line->handle) == TD_OK);
+    line->ended = false;
+    td_buf_clear(&line->raw);
+    td_buf_clear(&line->wire);
+}
+
+static void sim_upgrade(struct spec_line *line, td_slice protocol)
+{
+    connect_to(line, TD_STR(WEB_ADDRESS));
+    spec_frames_begin(line, protocol);
+    flush(line);
+}
+
 static void sim_open(struct spec_line *line)
 {
-    td_assert(machine->sys.connect(&machine->sys, TD_STR(ADDRESS), line, &line->handle) == TD_OK);
-    line->ended = false;
+    if (websocket) {
+        sim_upgrade(line, TD_STR("mqtt"));
+    } else {
+        connect_to(line, TD_STR(ADDRESS));
+    }
 }
 
 static void sim_send(struct spec_line *line)
 {
+    if (websocket) {
+        spec_frames_wrap(line);
+    }
+    flush(line);
+}
+
+static void sim_frame(struct spec_line *line, uint8_t first, td_slice payload)
+{
+    spec_frames_put(line, first, payload);
     flush(line);
 }
 
@@ -162,5 +204,13 @@ static bool sim_restart(bool kill)
     return !sim_hub_up(hub) && start();
 }
 
-const struct spec_link spec_link_sim = {sim_begin, sim_end,  sim_open,    sim_send,
-                                        sim_cut,   sim_pass, sim_restart, true};
+const struct spec_link spec_link_sim = {.begin = sim_begin,
+                                        .end = sim_end,
+                                        .open = sim_open,
+                                        .send = sim_send,
+                                        .cut = sim_cut,
+                                        .upgrade = sim_upgrade,
+                                        .frame = sim_frame,
+                                        .pass = sim_pass,
+                                        .restart = sim_restart,
+                                        .ours = true};

@@ -540,6 +540,34 @@ static bool on_refused(struct client *c, size_t at)
     return expect_end(c);
 }
 
+/* upgrade protocol=x: a WebSocket that names another protocol, or none. */
+static bool on_upgrade(struct client *c, size_t at)
+{
+    const struct spec_field *f = spec_fields_find(&play.words, "protocol");
+    (void)at;
+    td_buf_clear(&c->line.in);
+    c->opened = false;
+    play.link->upgrade(&c->line, f == NULL ? (td_slice){NULL, 0} : f->value);
+    play.link->pass(SETTLE_MS);
+    return true;
+}
+
+/* frame 81 raw=x: one frame, its first byte and its payload as bytes, texts, packets. */
+static bool on_frame(struct client *c, size_t at)
+{
+    struct td_buf payload;
+    const char *why;
+    uint8_t first = (uint8_t)number_of(play.words.at[at + 1].value);
+    td_buf_init(&payload, BUF_MAX);
+    play.words.at[at + 1].value = TD_STR("bytes");
+    bool good = spec_packet_encode(&play.words, at + 1, play.version, &payload, &why);
+    td_assert(good);
+    play.link->frame(&c->line, first, td_buf_slice(&payload));
+    td_buf_fini(&payload);
+    play.link->pass(SETTLE_MS);
+    return true;
+}
+
 static const struct {
     const char *word;
     bool (*act)(struct client *c, size_t at);
@@ -558,6 +586,8 @@ static const struct {
     {"unsubscribes", on_unsubscribes},
     {"publishes", on_publishes},
     {"gets", on_gets},
+    {"upgrade", on_upgrade},
+    {"frame", on_frame},
 };
 
 static bool client_step(struct client *c)
@@ -588,6 +618,7 @@ static const struct {
     {"queue-max", offsetof(struct spec_wish, queue_messages_max)},
     {"packet-max", offsetof(struct spec_wish, packet_bytes_max)},
     {"sessions-max", offsetof(struct spec_wish, sessions_max)},
+    {"websocket", offsetof(struct spec_wish, websocket)},
 };
 
 static bool wish_read(struct spec_wish *wish)
@@ -655,6 +686,8 @@ static void clients_init(void)
         play.clients[i] = (struct client){.line = {.handle = -1}};
         td_buf_init(&play.clients[i].line.in, BUF_MAX);
         td_buf_init(&play.clients[i].line.out, BUF_MAX);
+        td_buf_init(&play.clients[i].line.raw, BUF_MAX);
+        td_buf_init(&play.clients[i].line.wire, BUF_MAX);
     }
     play.var_count = 0;
     play.skipped = false;
@@ -666,6 +699,8 @@ static void clients_fini(void)
         play.link->cut(&play.clients[i].line);
         td_buf_fini(&play.clients[i].line.in);
         td_buf_fini(&play.clients[i].line.out);
+        td_buf_fini(&play.clients[i].line.raw);
+        td_buf_fini(&play.clients[i].line.wire);
     }
     for (size_t i = 0; i < play.var_count; i++) {
         td_buf_fini(&play.vars[i].value);

@@ -3,6 +3,7 @@
  *
  *     spec VERSION=5                        all cases of 5.0 (4: 3.1.1, 3: 3.1)
  *     spec VERSION=5 ONLY=3.1.2-4           those whose header has that text
+ *     spec VERSION=5 OVER=websocket         all of them in WebSockets
  *     spec VERSION=5 PROGRAM=mosquitto PORT=33010
  *     spec VERSION=5 LIST=1                 the statements and their cases
  *
@@ -233,7 +234,7 @@ static const char *option(int argc, char **argv, const char *name)
 static void load(const char *dir)
 {
     static const char *const files[] = {"connect", "publish", "subscribe", "session", "flow",
-                                        "names",   "will",    "shared",    "errors"};
+                                        "names",   "will",    "shared",    "errors",  "websocket"};
     static char paths[TD_COUNT(files) + 1][512];
     (void)snprintf(paths[0], sizeof paths[0], "%s/statements.txt", dir);
     statements_load(paths[0]);
@@ -252,6 +253,7 @@ int main(int argc, char **argv)
         program == NULL ? &spec_link_sim : spec_link_program(program, port == NULL ? "1883" : port);
     version = of == NULL ? 5 : (unsigned)strtoul(of, NULL, 10);
     load(dir == NULL ? "tests/spec" : dir);
+    spec_link_sim_websocket = option(argc, argv, "OVER") != NULL;
     size_t played[3] = {0};
     for (size_t i = 0; i < case_count; i++) {
         if (case_is_ours(&cases[i]) && (only == NULL || contains(cases[i].header, only))) {
