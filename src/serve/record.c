@@ -31,7 +31,8 @@ struct field {
 struct source {
     td_slice topic; /* the store's */
     uint32_t stream;
-    td_wall last; /* ts of its newest row */
+    td_wall newest; /* ts of its newest row */
+    td_wall last;   /* ts of the row before: another one if the clock was set back */
     struct field *fields;
     size_t count, cap;
 };
@@ -173,14 +174,22 @@ static void entry_set(struct td_record *r, struct entry *e, struct td_value v, t
 /* ---- messages ---- */
 
 /* Rows of one stream must not share a ts, or the later would stand for both. Whole milliseconds
- * while they are enough: they take half the bytes. */
+ * while they are enough: they take half the bytes. When the clock was set back, rows come to lie
+ * among older ones. Those stand at whole microseconds or little behind, so the upper half of each
+ * microsecond is free. */
 static td_wall ts_of(struct source *s, td_wall at)
 {
     td_wall ms = at - at % TD_NS_PER_MS, us = at - at % 1000;
-    td_wall ts = ms > s->last ? ms : us > s->last ? us : at;
-    if (ts <= s->last && s->last - ts < TD_NS_PER_S) {
-        ts = s->last + 1;
+    td_wall ts = ms > s->newest ? ms : us > s->newest ? us : at;
+    td_wall before = s->newest;
+    if (ts + TD_NS_PER_S <= s->newest) {
+        ts = us + 500 + at % 500;
+        before = s->last;
     }
+    if (ts <= before && before - ts < TD_NS_PER_S) {
+        ts = before + 1;
+    }
+    s->newest = ts > s->newest ? ts : s->newest;
     s->last = ts;
     return ts;
 }
@@ -265,7 +274,7 @@ static void restore(void *ctx, uint32_t series, td_wall ts, struct td_value valu
     }
     struct field *f = field_of(r, s, name, s->count);
     if (f != NULL && f->entry != NULL) {
-        s->last = ts > s->last ? ts : s->last;
+        s->newest = ts > s->newest ? ts : s->newest;
         entry_set(r, f->entry, value, ts, TD_QUALITY_STALE);
     }
     source_drop_empty(s);

@@ -151,6 +151,29 @@ static void current_values_come_back_as_stale_after_a_crash(void **state)
     end(&r);
 }
 
+/* The stream's newest row is then later than all that come for a while. */
+static void a_clock_that_was_set_back_costs_no_row(void **state)
+{
+    (void)state;
+    struct recorder r;
+    begin(&r);
+    td_mono here = r.rig.w->wall_offset, ahead = here + 10 * TD_NS_PER_S;
+    for (int i = 0; i < 30; i++) {
+        (void)say(&r, "a", "1", 1);
+        rig_run(&r.rig, 1);
+    }
+    r.rig.w->wall_offset = ahead;
+    (void)say(&r, "a", "2", 1);
+    r.rig.w->wall_offset = here - 20 * TD_NS_PER_MS;
+    for (int i = 0; i < 30; i++) {
+        (void)say(&r, "a", "3", 1);
+        (void)say(&r, "a", "4", 1);
+        rig_run(&r.rig, 1);
+    }
+    assert_int_equal(91, rig_sql_int(&r.rig, "SELECT COUNT(*) FROM points"));
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_row_has_an_lsn_and_what_is_no_value_has_none),
         cmocka_unit_test(values_over_the_bound_are_stored_but_not_at_hand),
         cmocka_unit_test(current_values_come_back_as_stale_after_a_crash),
+        cmocka_unit_test(a_clock_that_was_set_back_costs_no_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
