@@ -578,11 +578,14 @@ void td_hub_retained_all(struct td_hub *hub, void (*fn)(void *ctx, struct td_mes
     retained_all(hub->tree.root, fn, ctx);
 }
 
-void td_hub_expire(struct td_hub *hub, td_mono now)
+void td_hub_expire(struct td_hub *hub, td_mono now,
+                   void (*fn)(void *ctx, const struct td_message *m), void *ctx)
 {
     for (struct td_timer *t; (t = td_heap_first(&hub->expiries)) != NULL && t->at <= now;) {
         struct td_node *node = TD_CONTAINER(t, struct td_retained, expiry)->node;
+        fn(ctx, node->retained->message);
         retained_drop(hub, node);
+        hub->stats.retained_expired++;
         td_tree_prune(&hub->tree, node);
     }
     hub->stats.nodes = hub->tree.count;

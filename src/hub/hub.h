@@ -116,7 +116,7 @@ struct td_hub_limits {
 struct td_hub_stats {
     uint64_t published, delivered, unmatched; /* messages in, deliveries out */
     uint64_t shared_stuck;                    /* no member of a group could take it */
-    uint64_t retained, retained_bytes, retained_refused;
+    uint64_t retained, retained_bytes, retained_refused, retained_expired;
     uint64_t subscriptions, shared, nodes; /* shared: of the subscriptions, those in groups */
     uint64_t cache_hits, cache_misses, nodes_visited;
 };
@@ -209,8 +209,10 @@ void td_hub_retained_each(struct td_hub *hub, td_slice filter, td_mono now,
 /* All there are, whatever their topic, expired ones too. The same holds for fn. */
 void td_hub_retained_all(struct td_hub *hub, void (*fn)(void *ctx, struct td_message *m),
                          void *ctx);
-/* Removes retained messages that have expired; deadline: when the next one will. */
-void td_hub_expire(struct td_hub *hub, td_mono now);
+/* Removes retained messages that have expired, each after a call of fn, which must not retain or
+ * subscribe; deadline: when the next one will. */
+void td_hub_expire(struct td_hub *hub, td_mono now,
+                   void (*fn)(void *ctx, const struct td_message *m), void *ctx);
 td_mono td_hub_deadline(const struct td_hub *hub);
 
 /* ---- topics (MQTT 4.7) ---- */

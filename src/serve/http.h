@@ -21,6 +21,7 @@ struct td_httpd_stats {
     uint64_t timeouts, unsent_bytes;     /* unsent_bytes: now */
     uint64_t live_frames, live_values;   /* written to feeds */
     uint64_t logins_refused, denied;     /* 401, 403 */
+    uint64_t retained_deleted;
     uint64_t live_skipped, live_events_dropped, live_series_refused;
 };
 

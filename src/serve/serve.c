@@ -197,10 +197,25 @@ void td_serve_event(struct td_serve *s, const struct td_sys_event *event, td_mon
     }
 }
 
+static void retained_expired(void *ctx, const struct td_message *m)
+{
+    const struct td_parts *p = ctx;
+    td_mqttd_retain_forget(p->mqttd, m->topic);
+}
+
+/* The store forgets an expired message as well, or it would stand there until the next start. */
+static void expire(struct td_parts *p, td_mono now)
+{
+    if (td_hub_deadline(p->hub) <= now) {
+        td_hub_expire(p->hub, now, retained_expired, p);
+        (void)td_store_batch_end(p->store, TD_STORE_1S);
+    }
+}
+
 void td_serve_turn(struct td_serve *s, td_mono now)
 {
     clock_set(&s->parts, now);
-    td_hub_expire(s->parts.hub, now);
+    expire(&s->parts, now);
     td_logins_turn(s->parts.logins, now);
     td_status_turn(s->parts.status, now);
     td_decide_turn(s->parts.decide, now);

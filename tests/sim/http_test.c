@@ -24,6 +24,7 @@ enum { CURRENT_MAX = 32, CLIENTS_MAX = 300 };
 
 static struct td_current current[CURRENT_MAX]; /* oldest first */
 static size_t current_count;
+static struct td_store *deleted_from;
 static uint64_t version;
 static struct {
     char topic[64], payload[64];
@@ -131,6 +132,13 @@ size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
     out[0] = (struct td_mqttd_hearer){.client = {.client_id = TD_STR("c")}, .qos = 1};
     *all = 1;
     return 1;
+}
+
+void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
+{
+    (void)d;
+    assert_int_equal(0, m->payload.n);
+    td_store_del(deleted_from, TD_STATE_RETAINED, m->topic);
 }
 
 const char *td_drop_name(enum td_drop why)
@@ -344,6 +352,7 @@ static void bed_make(struct bed *b, uint64_t seed)
     b->parts.hub = td_hub_new(&limits, 1);
     struct td_store_config store = {.dir = "data", .segment_bytes = 65536, .segment_count = 4};
     assert_int_equal(TD_OK, td_store_open(&store, b->parts.sys, &b->parts.store, &why));
+    deleted_from = b->parts.store;
     struct td_rules_file file = {
         TD_STR("home.td"),
         TD_STR("STREAM room FROM 'room/+r' (temp FLOAT);\n"
@@ -691,6 +700,80 @@ static void a_message_is_acknowledged_when_it_is_durable(void **state)
     run_ms(&b, 1500);
     ASSERT_HAS(c, "published");
     assert_true(published.lsn <= td_store_durable(store));
+    bed_end(&b);
+}
+
+static void retain(struct bed *b, const char *topic, td_slice payload)
+{
+    struct td_message m = {.topic = td_slice_of(topic),
+                           .payload = payload,
+                           .expires = TD_NEVER,
+                           .at = INT64_C(1795510800) * TD_NS_PER_S,
+                           .qos = 1,
+                           .retain = true};
+    assert_int_equal(TD_OK, td_hub_retain(b->parts.hub, &m));
+    td_message_done(&m);
+}
+
+static void retained_messages_are_shown_in_order_page_by_page(void **state)
+{
+    (void)state;
+    static struct bed b;
+    static const char *const topics[] = {"b/2", "a", "b/1", "c", "b/10"};
+    static const struct td_hub_limits big_limits = {
+        .nodes_max = 1000, .retained_max = 10, .retained_bytes_max = 100000};
+    static char big[70000];
+    memset(big, 'x', sizeof big);
+    bed_make(&b, 1);
+    for (size_t i = 0; i < TD_COUNT(topics); i++) {
+        retain(&b, topics[i], TD_STR("on \"1\""));
+    }
+    struct client *c = ask(&b, GET("/api/v1/retained?limit=2"));
+    ASSERT_HAS(c, "{\"retained\":[{\"topic\":\"a\",\"payload\":\"on \\\"1\\\"\",\"bytes\":6,"
+                  "\"qos\":1,\"time\":\"2026-11-24T09:00:00.000Z\",\"expires_s\":null,");
+    ASSERT_HAS(c, "\"topic\":\"b/1\"");
+    ASSERT_HAS(c, "],\"next\":\"b/1\"}");
+    c = ask(&b, GET("/api/v1/retained?limit=2&after=b%2F1"));
+    ASSERT_HAS(c, "{\"retained\":[{\"topic\":\"b/10\"");
+    ASSERT_HAS(c, "],\"next\":\"b/2\"}");
+    c = ask(&b, GET("/api/v1/retained?limit=2&after=b%2F2"));
+    ASSERT_HAS(c, "{\"retained\":[{\"topic\":\"c\"");
+    ASSERT_HAS(c, "],\"next\":null}");
+    c = ask(&b, GET("/api/v1/retained?filter=b/%2B&limit=3"));
+    ASSERT_HAS(c, "{\"retained\":[{\"topic\":\"b/1\"");
+    ASSERT_HAS(c, "],\"next\":null}");
+    td_hub_free(b.parts.hub); /* with room for a big one */
+    b.parts.hub = td_hub_new(&big_limits, 1);
+    retain(&b, "bin", (td_slice){(const uint8_t *)"\xff\x00", 2});
+    retain(&b, "zbig", (td_slice){(const uint8_t *)big, sizeof big});
+    c = ask(&b, GET("/api/v1/retained"));
+    ASSERT_HAS(c, "\"topic\":\"bin\",\"base64\":\"/wA=\",\"bytes\":2");
+    ASSERT_HAS(c, "\"topic\":\"zbig\",\"payload\":null,\"bytes\":70000");
+    bed_end(&b);
+}
+
+static void deleting_retained_messages_waits_for_the_commit(void **state)
+{
+    (void)state;
+    static struct bed b;
+    bed_make(&b, 1);
+    retain(&b, "a/1", TD_STR("1"));
+    retain(&b, "a/2", TD_STR("2"));
+    retain(&b, "b", TD_STR("3"));
+    retain(&b, "$SYS/x", TD_STR("4"));
+    struct client *c = ask(&b, DELETE("/api/v1/retained?filter=a/%23&limit=1"));
+    ASSERT_HAS(c, "{\"deleted\":1,\"more\":true}");
+    c = ask(&b, DELETE("/api/v1/retained?filter=a/%23"));
+    ASSERT_HAS(c, "{\"deleted\":1,\"more\":false}");
+    assert_int_equal(2, td_hub_stats(b.parts.hub)->retained);
+    ASSERT_HAS(ask(&b, DELETE("/api/v1/retained")), "filter: it is missing");
+    ASSERT_HAS(ask(&b, DELETE("/api/v1/retained?filter=$SYS/%23")), "HTTP/1.1 400");
+    ASSERT_HAS(ask(&b, DELETE("/api/v1/retained?filter=a/%23/b")), "HTTP/1.1 400");
+    ASSERT_HAS(ask(&b, DELETE("/api/v1/retained?filter=$share/g/a")), "without $share");
+    sim_disk_faults(b.disk)->sync_ppm = 1000000;
+    c = ask(&b, DELETE("/api/v1/retained?filter=%23"));
+    ASSERT_HAS(c, "HTTP/1.1 503");
+    assert_int_equal(1, td_hub_stats(b.parts.hub)->retained); /* $SYS is not below # */
     bed_end(&b);
 }
 
@@ -1088,6 +1171,8 @@ int main(void)
         cmocka_unit_test(things_are_grouped_and_in_order),
         cmocka_unit_test(a_series_is_read_from_the_store),
         cmocka_unit_test(a_message_is_acknowledged_when_it_is_durable),
+        cmocka_unit_test(retained_messages_are_shown_in_order_page_by_page),
+        cmocka_unit_test(deleting_retained_messages_waits_for_the_commit),
         cmocka_unit_test(a_failed_store_is_told),
         cmocka_unit_test(slow_heads_and_bodies_end_after_ten_seconds),
         cmocka_unit_test(a_client_that_does_not_read_is_left),

@@ -19,8 +19,9 @@ static const struct {
     enum need need;
 } needs[] = {
     {"/health", NOBODY},           {"/mqtt", NOBODY}, /* MQTT asks by itself */
-    {"/api/v1/things", ANYBODY},   {"/api/v1/series", ANYBODY}, {"/api/v1/live", ANYBODY},
-    {"/api/v1/messages", ANYBODY}, {"/api/v1/query", READ_ALL},
+    {"/api/v1/things", ANYBODY},   {"/api/v1/series", ANYBODY},
+    {"/api/v1/live", ANYBODY},     {"/api/v1/messages", ANYBODY},
+    {"/api/v1/retained", ANYBODY}, {"/api/v1/query", READ_ALL},
 };
 
 static enum need need_of(const struct td_httpd_conn *c)

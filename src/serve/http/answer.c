@@ -109,6 +109,32 @@ void td_httpd_answer_json(struct td_httpd_conn *c, unsigned status, const struct
                                                  .body = td_buf_slice(o->to)});
 }
 
+void td_httpd_answer_when(struct td_httpd_conn *c, uint64_t lsn, td_slice json)
+{
+    td_buf_clear(&c->body);
+    td_assert(td_buf_add(&c->body, json) == TD_OK);
+    c->phase = TD_HTTPD_WAIT;
+    c->asking = false;
+    c->lsn = lsn;
+    c->d->waiting++;
+}
+
+void td_httpd_committed(struct td_httpd_conn *c)
+{
+    const struct td_store *store = c->d->parts->store;
+    if (c->lsn > td_store_durable(store)) {
+        td_httpd_problem(c, &(struct td_httpd_problem){.status = 503,
+                                                       .thing = "commit",
+                                                       .rule = td_store_failure(store),
+                                                       .remedy = "it is done for now, but may be "
+                                                                 "forgotten when the hub ends"});
+        return;
+    }
+    td_httpd_answer(c, &(struct td_httpd_answer){.status = 200,
+                                                 .type = "application/json",
+                                                 .body = td_buf_slice(&c->body)});
+}
+
 enum { VALUE_SHOWN_MAX = 200 };
 
 void td_httpd_problem(struct td_httpd_conn *c, const struct td_httpd_problem *p)

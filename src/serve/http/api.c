@@ -1,19 +1,11 @@
 /* serve/http: rows of api.def that are answered from what serve/ knows now: things and rules. */
 #include <stdlib.h>
 
-#include "base/time.h"
 #include "serve/decide.h"
 #include "serve/http/inside.h"
 #include "serve/record.h"
 
 /* ---- things ---- */
-
-static void add_time(struct td_json_out *o, td_wall at)
-{
-    char text[TD_TIME_TEXT_BYTES];
-    td_time_text(at, text);
-    td_json_string(o, (td_slice){(const uint8_t *)text, sizeof text});
-}
 
 /* "things/<thing>/..." is <thing>; else the topic without its last level. */
 static td_slice thing_of(td_slice topic)
@@ -73,7 +65,7 @@ static void add_series(struct td_json_out *o, const struct td_current *now, td_w
     td_json_key(o, "value");
     td_httpd_value(o, now->value);
     td_json_key(o, "time");
-    add_time(o, now->at);
+    td_httpd_time(o, now->at);
     td_json_key(o, "age_ms");
     td_json_int(o, now->at < wall ? (wall - now->at) / TD_NS_PER_MS : 0);
     td_json_key(o, "quality");
@@ -158,7 +150,7 @@ static void add_rule(struct td_json_out *o, const struct td_rules_info *rule)
     td_json_int(o, (int64_t)rule->refused);
     td_json_key(o, "last_fired");
     if (rule->last_fired > 0) {
-        add_time(o, rule->last_fired);
+        td_httpd_time(o, rule->last_fired);
     } else {
         td_json_raw(o, "null");
     }

@@ -146,6 +146,13 @@ bool td_httpd_body(struct td_httpd_conn *c, struct td_arena *arena, struct td_ht
 
 /* ---- values ---- */
 
+void td_httpd_time(struct td_json_out *o, td_wall at)
+{
+    char text[TD_TIME_TEXT_BYTES];
+    td_time_text(at, text);
+    td_json_string(o, (td_slice){(const uint8_t *)text, sizeof text});
+}
+
 void td_httpd_value(struct td_json_out *o, struct td_value v)
 {
     switch (v.type) {

@@ -382,7 +382,7 @@ static void commits_through(struct td_httpd *d, td_mono now)
         next = c->next;
         if (c->phase == TD_HTTPD_WAIT && !c->asking &&
             (c->lsn <= durable || td_store_failed(store))) {
-            td_httpd_published(c);
+            td_httpd_committed(c);
             td_httpd_conn_step(c, now);
         }
     }

@@ -48,7 +48,8 @@ struct td_httpd_conn {
     struct td_http_head head; /* borrows from `in`, which does not move while it is in use */
     struct td_buf in;         /* the head, behind it bytes not yet used from in_used on */
     size_t in_used;
-    struct td_buf body; /* of the request; LIVE: the message that is being gathered */
+    struct td_buf body; /* of the request; WAIT for a commit: the answer; LIVE: the message that is
+                         * being gathered */
     struct td_buf out;  /* to write, from out_sent on */
     size_t out_sent;
     td_slice tail; /* static bytes to write behind `out` */
@@ -105,6 +106,12 @@ void td_httpd_problem(struct td_httpd_conn *c, const struct td_httpd_problem *p)
 /* An empty scratch buffer to build JSON in. */
 struct td_json_out td_httpd_json(struct td_httpd *d);
 
+/* The answer is 200 with this JSON (copied, short) once what stands up to `lsn` is durable; a
+ * failed store is answered as such. 0: with the next turn. */
+void td_httpd_answer_when(struct td_httpd_conn *c, uint64_t lsn, td_slice json);
+/* What it waited for is durable (or the store has failed). */
+void td_httpd_committed(struct td_httpd_conn *c);
+
 /* Queues a head and what follows it; `body` is copied, `tail` is not. */
 void td_httpd_queue(struct td_httpd_conn *c, const struct td_http_send *send, td_slice body,
                     td_slice tail);
@@ -148,6 +155,8 @@ bool td_httpd_body(struct td_httpd_conn *c, struct td_arena *arena, struct td_ht
                    size_t count);
 /* Writes a value. */
 void td_httpd_value(struct td_json_out *o, struct td_value v);
+/* Writes a time as text. */
+void td_httpd_time(struct td_json_out *o, td_wall at);
 
 /* ---- admit.c ---- */
 
@@ -182,11 +191,10 @@ bool td_httpd_route(struct td_httpd_conn *c);
 void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 /* The same once it is known who asks. */
 void td_httpd_dispatch(struct td_httpd_conn *c, td_mono now);
-/* What it waited for is durable (or the store has failed). */
-void td_httpd_published(struct td_httpd_conn *c);
 /* What stands in the path where the route has {name}, as it was written. */
 td_slice td_httpd_rest(const struct td_httpd_conn *c);
-/* The rows' handlers: metrics.c, api.c, clients.c, explain.c, history.c, messages.c, live.c. */
+/* The rows' handlers: metrics.c, api.c, clients.c, retained.c, explain.c, history.c,
+ * messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
 void td_httpd_system(struct td_httpd_conn *c, td_mono now);
@@ -197,6 +205,8 @@ void td_httpd_query(struct td_httpd_conn *c, td_mono now);
 void td_httpd_messages(struct td_httpd_conn *c, td_mono now);
 void td_httpd_clients(struct td_httpd_conn *c, td_mono now);
 void td_httpd_client_close(struct td_httpd_conn *c, td_mono now);
+void td_httpd_retained(struct td_httpd_conn *c, td_mono now);
+void td_httpd_retained_delete(struct td_httpd_conn *c, td_mono now);
 void td_httpd_explain(struct td_httpd_conn *c, td_mono now);
 void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
 void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now); /* the handshake */

@@ -1,22 +1,6 @@
 /* serve/http: publishing by HTTP, answered when what was published cannot be lost any more. */
 #include "serve/http/inside.h"
 
-void td_httpd_published(struct td_httpd_conn *c)
-{
-    struct td_store *store = c->d->parts->store;
-    if (c->lsn > td_store_durable(store)) {
-        td_httpd_problem(c, &(struct td_httpd_problem){.status = 503,
-                                                       .thing = "message",
-                                                       .rule = td_store_failure(store),
-                                                       .remedy = "it was delivered to who listens "
-                                                                 "now, but may be forgotten"});
-        return;
-    }
-    struct td_json_out o = td_httpd_json(c->d);
-    td_json_raw(&o, "{\"status\":\"published\"}");
-    td_httpd_answer_json(c, 200, &o);
-}
-
 enum { TOPIC, PAYLOAD, QOS, RETAIN, MEMBERS };
 
 /* What is wrong with the message; NULL: nothing. */
@@ -61,10 +45,7 @@ static void publish(struct td_httpd_conn *c, const struct td_httpd_member *m)
     };
     uint64_t lsn = td_publish(parts, &message);
     td_message_done(&message);
-    c->phase = TD_HTTPD_WAIT;
-    c->asking = false;
-    c->lsn = message.qos > 0 ? lsn : 0;
-    c->d->waiting++;
+    td_httpd_answer_when(c, message.qos > 0 ? lsn : 0, TD_STR("{\"status\":\"published\"}"));
 }
 
 void td_httpd_messages(struct td_httpd_conn *c, td_mono now)

@@ -158,6 +158,12 @@ void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
     td_mqttd_keep_retained(d, m);
 }
 
+void td_mqttd_retain_forget(struct td_mqttd *d, td_slice topic)
+{
+    td_store_del(d->parts->store, TD_STATE_RETAINED, topic);
+    td_mqttd_keep_piece(d);
+}
+
 /* ---- sessions ---- */
 
 static void add_will(struct session *s, struct td_buf *b, td_mono now)

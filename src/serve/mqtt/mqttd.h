@@ -220,5 +220,8 @@ bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m);
 void td_mqttd_routed(struct td_mqttd *d, uint64_t lsn);
 /* Puts m, which is retained now or removes the retained one, into the open batch. */
 void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m);
+/* Removes the retained message of a topic from the store: into the open batch, and in a long row of
+ * them the batch is ended now and then. */
+void td_mqttd_retain_forget(struct td_mqttd *d, td_slice topic);
 
 #endif

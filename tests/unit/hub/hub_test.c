@@ -287,6 +287,12 @@ static void count_one(void *ctx, struct td_message *m)
     ++*(size_t *)ctx;
 }
 
+static void count_expired(void *ctx, const struct td_message *m)
+{
+    assert_true(td_slice_eq(TD_STR("a"), m->topic));
+    ++*(size_t *)ctx;
+}
+
 static size_t retained_count(struct td_hub *hub, const char *filter, td_mono now)
 {
     size_t count = 0;
@@ -319,7 +325,10 @@ static void retained_messages_are_found_replaced_cleared_and_expire(void **state
     assert_int_equal(1, retained_count(hub, "$SYS/#", 0));
     assert_true(td_slice_eq(TD_STR("2"), td_hub_retained_get(hub, TD_STR("a/b"))->payload));
     assert_int_equal(100, td_hub_deadline(hub));
-    td_hub_expire(hub, 100);
+    size_t told = 0;
+    td_hub_expire(hub, 100, count_expired, &told);
+    assert_int_equal(1, told);
+    assert_int_equal(1, td_hub_stats(hub)->retained_expired);
     assert_int_equal(2, td_hub_stats(hub)->retained);
     retain(hub, "a/b", "", TD_NEVER);
     assert_null(td_hub_retained_get(hub, TD_STR("a/b")));
