@@ -22,6 +22,7 @@ struct spec_wish {
     uint32_t receive_max, alias_max, session_expiry_s, keepalive_max_s, queue_messages_max;
     uint32_t packet_bytes_max, sessions_max;
     uint32_t websocket; /* lines are WebSockets */
+    uint32_t users;     /* there is one user, "user", with the password "secret" */
 };
 
 struct spec_link {

@@ -2,6 +2,7 @@
  * good disk; all clients live on one machine. */
 #include <stdio.h>
 
+#include "guard/guard.h"
 #include "sim/hub.h"
 #include "sim/net.h"
 #include "spec/frames.h"
@@ -106,6 +107,17 @@ static bool start(void)
     return true;
 }
 
+static void users_make(struct td_serve_config *config)
+{
+    static char line[2 * TD_GUARD_PASSWORD_MAX + 32];
+    static const uint8_t salt[TD_GUARD_SALT_BYTES] = {1, 2, 3};
+    char password[TD_GUARD_PASSWORD_MAX], scram[TD_GUARD_PASSWORD_MAX];
+    td_assert(td_guard_password_hash(TD_STR("secret"), salt, password) == TD_OK);
+    td_guard_scram_make(TD_STR("secret"), (td_slice){salt, sizeof salt}, 4096, scram);
+    (void)snprintf(line, sizeof line, "user:admin:%s %s\n", password, scram);
+    config->access.users = (struct td_serve_file){"users", td_slice_of(line)};
+}
+
 static bool sim_begin(const struct spec_wish *wish)
 {
     static const struct td_serve_listener listeners[] = {
@@ -120,6 +132,9 @@ static bool sim_begin(const struct spec_wish *wish)
     config.store.segment_bytes = 256 * 1024;
     config.store.segments = 6;
     wish_apply(&config.mqtt, wish);
+    if (wish->users != 0) {
+        users_make(&config);
+    }
     world = sim_world_new(1);
     hub = sim_hub_new(world, &config);
     machine = sim_machine_new(world, "clients", NULL);

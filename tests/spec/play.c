@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "spec/packet.h"
+#include "spec/scram.h"
 
 enum {
     PATIENCE_MS = 3000,
@@ -114,6 +115,18 @@ static void var_set(td_slice name, td_slice value)
     td_buf_init(&play.vars[play.var_count].value, BUF_MAX);
     td_assert(td_buf_add(&play.vars[play.var_count].value, value) == TD_OK);
     play.var_count++;
+}
+
+/* Sets it anew. */
+static void var_put(td_slice name, td_slice value)
+{
+    struct td_buf *old = var_find(name);
+    if (old == NULL) {
+        var_set(name, value);
+        return;
+    }
+    td_buf_clear(old);
+    td_assert(td_buf_add(old, value) == TD_OK);
 }
 
 static bool is_var(td_slice value)
@@ -540,6 +553,31 @@ static bool on_refused(struct client *c, size_t at)
     return expect_end(c);
 }
 
+/* proves password=x first="n=user,r=abc" server=$server: AUTH with SCRAM's last message; $proof is
+ * what the server must say then. */
+static bool on_proves(struct client *c, size_t at)
+{
+    const struct spec_fields *w = &play.words;
+    const struct spec_field *password = spec_fields_find(w, "password");
+    const struct spec_field *first = spec_fields_find(w, "first");
+    const struct spec_field *server = spec_fields_find(w, "server");
+    struct td_buf final, proof;
+    (void)at;
+    td_buf_init(&final, BUF_MAX);
+    td_buf_init(&proof, BUF_MAX);
+    bool good = password != NULL && first != NULL && server != NULL &&
+                spec_scram_answer(password->value, first->value, server->value, &final, &proof);
+    if (good) {
+        var_put(TD_STR("$proof"), td_buf_slice(&proof));
+        td_assert(spec_fields_parse(&play.words, TD_STR("auth reason=0x18 method=SCRAM-SHA-256")) &&
+                  spec_fields_add(&play.words, "data", td_buf_slice(&final)));
+        good = transmit(c, &play.words, 0);
+    }
+    td_buf_fini(&final);
+    td_buf_fini(&proof);
+    return good || fail("the server's first message is none", (td_slice){NULL, 0});
+}
+
 /* upgrade protocol=x: a WebSocket that names another protocol, or none. */
 static bool on_upgrade(struct client *c, size_t at)
 {
@@ -586,6 +624,7 @@ static const struct {
     {"unsubscribes", on_unsubscribes},
     {"publishes", on_publishes},
     {"gets", on_gets},
+    {"proves", on_proves},
     {"upgrade", on_upgrade},
     {"frame", on_frame},
 };
@@ -619,6 +658,7 @@ static const struct {
     {"packet-max", offsetof(struct spec_wish, packet_bytes_max)},
     {"sessions-max", offsetof(struct spec_wish, sessions_max)},
     {"websocket", offsetof(struct spec_wish, websocket)},
+    {"users", offsetof(struct spec_wish, users)},
 };
 
 static bool wish_read(struct spec_wish *wish)

@@ -233,8 +233,9 @@ static const char *option(int argc, char **argv, const char *name)
 
 static void load(const char *dir)
 {
-    static const char *const files[] = {"connect", "publish", "subscribe", "session", "flow",
-                                        "names",   "will",    "shared",    "errors",  "websocket"};
+    static const char *const files[] = {"connect", "publish",   "subscribe", "session",
+                                        "flow",    "names",     "will",      "shared",
+                                        "errors",  "websocket", "auth"};
     static char paths[TD_COUNT(files) + 1][512];
     (void)snprintf(paths[0], sizeof paths[0], "%s/statements.txt", dir);
     statements_load(paths[0]);
