@@ -51,6 +51,7 @@ struct td_record {
     size_t entry_cap;
     struct entry *newest;
     uint64_t version, lsn;
+    bool hold; /* no new sources */
     struct td_leaves leaves;
 };
 
@@ -73,7 +74,7 @@ static struct source *source_of(struct td_record *r, td_slice topic)
 {
     struct source *s = td_map_find(&r->sources, topic);
     uint32_t stream;
-    if (s == NULL && td_store_stream(r->store, topic, &stream) == TD_OK) {
+    if (s == NULL && !r->hold && td_store_stream(r->store, topic, &stream) == TD_OK) {
         s = td_alloc(sizeof *s);
         s->stream = stream;
     }
@@ -327,6 +328,11 @@ void td_record_free(struct td_record *r)
     free(r->by_stream);
     free(r->entries);
     free(r);
+}
+
+void td_record_hold(struct td_record *r, bool hold)
+{
+    r->hold = hold;
 }
 
 uint64_t td_record_take_lsn(struct td_record *r)

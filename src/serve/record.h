@@ -32,6 +32,8 @@ struct td_record_stats {
 enum td_err td_record_new(struct td_sys *sys, struct td_hub *hub, struct td_store *store,
                           const struct td_record_limits *limits, struct td_record **out);
 void td_record_free(struct td_record *record);
+/* While it is set, topics that were never recorded are not (they count as refused). */
+void td_record_hold(struct td_record *record, bool hold);
 /* Forgets and gives the LSN behind the rows of all messages since the last call; 0: there was none.
  * Whoever publishes asks afterwards, and does not acknowledge before it is durable. */
 uint64_t td_record_take_lsn(struct td_record *record);

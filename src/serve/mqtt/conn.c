@@ -323,14 +323,22 @@ static void protocol_error(struct conn *c, td_mono now)
     td_mqttd_conn_refuse(c, c->m.reason, c->m.rule, now);
 }
 
+/* It has sent much while memory is short. */
+static inline bool too_loud(const struct conn *c)
+{
+    return c->look_bytes > c->d->memory.read_max && c->look == c->d->memory.look;
+}
+
 /* Answers that wait, or replies the client does not read: then it has to wait as well. */
 static bool must_stop(const struct conn *c)
 {
-    return c->held ||
+    return c->held || too_loud(c) ||
            (c->answers != NULL &&
             c->answers->count >= (uint32_t)c->d->limits.receive_max + ANSWERS_MORE) ||
            (c->blocked && conn_unsent(c) >= WRITE_HIGH_BYTES) ||
-           (c->toll != NULL && c->toll->until != 0) || td_store_pressure(c->d->parts->store);
+           (c->toll != NULL && c->toll->until != 0) ||
+           (c->session != NULL && td_mqttd_retained_many(c->session)) ||
+           td_store_pressure(c->d->parts->store);
 }
 
 static void watch(struct conn *c)
@@ -415,6 +423,8 @@ static void feed_kept(struct conn *c, td_mono now)
 static inline size_t unframed(struct conn *c, uint8_t *p, size_t n)
 {
     c->d->stats.bytes_in += n;
+    c->look_bytes = c->look == c->d->memory.look ? c->look_bytes + (uint32_t)n : (uint32_t)n;
+    c->look = c->d->memory.look;
     if (c->session != NULL) {
         c->session->tally.bytes_in += n;
     }

@@ -55,15 +55,16 @@ struct conn {
     struct half *half;               /* NULL: it has said CONNECT */
     struct toll *toll;               /* NULL: there are no limits, or no session yet */
     struct td_timer timer;
-    int stream;     /* -1: closed, freed when the turn ends */
-    bool open;      /* CONNACK stands in out: the session may speak */
-    bool touched;   /* in d->touched: to be flushed or acknowledged when the turn ends */
-    bool waiting;   /* in d->waiting: has answers, or stopped reading */
-    bool stopped;   /* reads no more for now */
-    bool held;      /* its password is being looked at: the same until then */
-    bool blocked;   /* the socket is full */
-    bool last_word; /* closes when out is written */
-    bool draining;  /* the last word is out */
+    uint32_t look, look_bytes; /* read since memory was looked at the look-th time */
+    int stream;                /* -1: closed, freed when the turn ends */
+    bool open;                 /* CONNACK stands in out: the session may speak */
+    bool touched;              /* in d->touched: to be flushed or acknowledged when the turn ends */
+    bool waiting;              /* in d->waiting: has answers, or stopped reading */
+    bool stopped;              /* reads no more for now */
+    bool held;                 /* its password is being looked at: the same until then */
+    bool blocked;              /* the socket is full */
+    bool last_word;            /* closes when out is written */
+    bool draining;             /* the last word is out */
 };
 
 void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now);
@@ -175,10 +176,11 @@ struct session {
     struct td_subscriber sub; /* first */
     struct td_mqttd *d;
     struct td_principal *principal;
-    struct conn *conn; /* NULL: offline */
-    uint64_t number;   /* its key in the store */
-    uint32_t expiry_s; /* 0: ends with the connection; UINT32_MAX: never */
-    uint32_t ids_cap;
+    struct conn *conn;    /* NULL: offline */
+    uint64_t number;      /* its key in the store */
+    uint32_t expiry_s;    /* 0: ends with the connection; UINT32_MAX: never */
+    uint32_t ask_count;   /* of asks */
+    struct ask *asks;     /* for retained messages, not answered yet */
     uint32_t shared_owed; /* of its entries, those that a shared group gave it */
     struct queue waiting; /* no packet id yet */
     struct queue sending; /* has one, stands in the window, not written on this connection */
@@ -332,6 +334,18 @@ void td_mqttd_id_remove(struct session *s);
 /* False: it is another principal's, and client ids are hub-wide. Counts such meetings. */
 bool td_mqttd_id_free(struct td_mqttd *d, const struct td_principal *who, td_slice client_id);
 
+/* ---- retained messages (retain.c) ---- */
+
+/* A subscription of s asks for what is retained. */
+void td_mqttd_retained_ask(struct session *s, td_slice filter, uint8_t qos, uint32_t id);
+/* It has asked so often that it is not to be read from for now. */
+bool td_mqttd_retained_many(const struct session *s);
+/* All that was asked for before has been sent: answers the next ask. False: there is none, or no
+ * memory for what it might bring; then it is tried again when that has been looked at. */
+bool td_mqttd_retained_next(struct session *s);
+/* Drops all asks. */
+void td_mqttd_retained_forget(struct session *s);
+
 /* ---- what happened lately (trace.c) ---- */
 
 enum { TRACE_PUBLISHES = 8192, TRACE_DROPS = 4096 }; /* powers of two */
@@ -434,7 +448,9 @@ void td_mqttd_limits_fini(struct td_mqttd *d);
 
 /* ---- how much memory (memory.c) ---- */
 
-enum { CALM, BUSY, FULL }; /* below 80 % of the limit, above, above 95 % */
+enum { TD_MQTTD_ENTRY_BYTES = 64 }; /* of a queued message beside its own, which others may share */
+
+enum { CALM, TIGHT, BUSY, FULL }; /* above 0, 60, 80, 95 % of the limit */
 
 /* Looks at how much is held; when it is too much, takes it from those who hold most. */
 void td_mqttd_memory_turn(struct td_mqttd *d, td_mono now);
@@ -495,10 +511,13 @@ struct td_mqttd {
     struct {
         uint64_t held;    /* bytes of read and write buffers, spare ones as well */
         uint64_t slack;   /* all else, when it was looked at */
-        uint64_t seen_in; /* stats.bytes_in and held then */
-        uint64_t seen_held;
+        uint64_t seen_in; /* stats.bytes_in, stats.queued, and held then */
+        uint64_t seen_queued, seen_held;
+        bool asked;        /* a session waits for room */
+        uint32_t look;     /* how often it was looked at */
+        uint32_t read_max; /* of one connection until the next look */
         td_mono next_at, trim_at;
-        uint8_t level; /* CALM, BUSY, FULL */
+        uint8_t level; /* CALM to FULL */
     } memory;
     struct td_buf spare[SPARE_MAX];
     size_t spare_count;

@@ -5,31 +5,45 @@
  * second and whenever much has come in. Between two looks every byte that comes in counts as
  * held.
  *
- *   above 80 %   no new clients, no new retained topics; slow readers lose QoS 0 sooner
+ *   above 60 %   no further topics are retained or recorded: what they hold stays
+ *   above 80 %   no new clients; slow readers lose QoS 0 sooner; who sends most is read less
  *   above 95 %   who holds most is closed, or loses the oldest of its queue, until it is less */
 #include <stdlib.h>
 
 #include "serve/mqtt/inner.h"
+#include "serve/record.h"
 
 enum {
     LOOK_MS = 100,
     TRIM_MS = 1000,
-    TAKEN_MAX = 256,     /* from so many at a look */
-    ENTRY_BYTES = 64,    /* of a queued message beside its bytes, which others may share */
+    TAKEN_MAX = 256, /* from so many at a look */
+
     SESSION_BYTES = 512, /* where the system does not say what the process holds */
     CONNECTION_BYTES = 1024,
     NODE_BYTES = 128
 };
+
+static const struct {
+    unsigned percent;
+    uint32_t read_max; /* bytes of one connection until the next look */
+    const char *word;
+} levels[] = {[CALM] = {0, UINT32_MAX, "calm"},
+              [TIGHT] = {60, UINT32_MAX, "tight"},
+              [BUSY] = {80, 256 * 1024, "busy"},
+              [FULL] = {95, 32 * 1024, "full"}};
 
 static uint64_t limit_of(const struct td_mqttd *d)
 {
     return d->config.limits.memory_max;
 }
 
-/* What is held now, going by what came in since the last look. */
+/* What is held now, going by what came in and was queued since the last look. */
 static uint64_t estimate(const struct td_mqttd *d)
 {
-    return d->memory.slack + d->memory.held + (d->stats.bytes_in - d->memory.seen_in);
+    uint64_t queued = d->stats.queued > d->memory.seen_queued
+                          ? (d->stats.queued - d->memory.seen_queued) * TD_MQTTD_ENTRY_BYTES
+                          : 0;
+    return d->memory.slack + d->memory.held + (d->stats.bytes_in - d->memory.seen_in) + queued;
 }
 
 bool td_mqttd_memory_has(const struct td_mqttd *d, uint64_t n)
@@ -41,7 +55,7 @@ bool td_mqttd_memory_has(const struct td_mqttd *d, uint64_t n)
 static uint64_t counted(const struct td_mqttd *d)
 {
     const struct td_hub_stats *hub = td_hub_stats(d->parts->hub);
-    return d->memory.held + d->stats.queued * ENTRY_BYTES + d->stats.queued_bytes +
+    return d->memory.held + d->stats.queued * TD_MQTTD_ENTRY_BYTES + d->stats.queued_bytes +
            hub->retained_bytes + hub->nodes * NODE_BYTES + hub->subscriptions * NODE_BYTES +
            d->stats.sessions * SESSION_BYTES + d->stats.connections * CONNECTION_BYTES;
 }
@@ -67,8 +81,10 @@ static void look(struct td_mqttd *d, td_mono now)
     uint64_t used = held_by_process(d, now);
     d->memory.slack = used > d->memory.held ? used - d->memory.held : 0;
     d->memory.seen_in = d->stats.bytes_in;
+    d->memory.seen_queued = d->stats.queued;
     d->memory.seen_held = d->memory.held;
     d->memory.next_at = td_mono_after(now, LOOK_MS);
+    d->memory.look++;
     d->stats.memory = used;
     d->stats.memory_max = limit_of(d);
 }
@@ -84,19 +100,23 @@ static void spares_free(struct td_mqttd *d)
 static void level_set(struct td_mqttd *d)
 {
     uint64_t used = estimate(d);
-    uint8_t level = used >= percent(d, 95) ? FULL : used >= percent(d, 80) ? BUSY : CALM;
+    uint8_t level = CALM;
+    while (level < FULL && used >= percent(d, levels[level + 1].percent)) {
+        level++;
+    }
     if (level != d->memory.level) {
-        static const char *const words[] = {"calm", "busy", "full"};
-        td_log("mqtt", level > CALM ? TD_LOG_WARN : TD_LOG_INFO, "memory",
-               "level=%s bytes=%llu max=%llu", words[level], (unsigned long long)used,
+        td_log("mqtt", level >= BUSY ? TD_LOG_WARN : TD_LOG_INFO, "memory",
+               "level=%s bytes=%llu max=%llu", levels[level].word, (unsigned long long)used,
                (unsigned long long)limit_of(d));
     }
-    if (level > CALM) {
+    if (level >= BUSY) {
         spares_free(d);
     }
     d->memory.level = level;
+    d->memory.read_max = levels[level].read_max;
     d->stats.memory_level = level;
     td_hub_retain_hold(d->parts->hub, level > CALM);
+    td_record_hold(d->parts->record, level > CALM);
 }
 
 /* ---- taking ---- */
@@ -110,7 +130,7 @@ static uint64_t held_by_conn(const struct conn *c)
 
 static uint64_t held_by_session(const struct session *s)
 {
-    return s->waiting.bytes + s->waiting.count * (uint64_t)ENTRY_BYTES;
+    return s->waiting.bytes + s->waiting.count * (uint64_t)TD_MQTTD_ENTRY_BYTES;
 }
 
 static struct conn *largest_conn(const struct td_mqttd *d)
@@ -169,6 +189,17 @@ static bool take_one(struct td_mqttd *d, td_mono now)
     return c != NULL;
 }
 
+/* Sessions that waited for room may look again. */
+static void askers_wake(struct td_mqttd *d)
+{
+    d->memory.asked = false;
+    for (struct conn *c = d->conns; c != NULL; c = c->next) {
+        if (c->session != NULL && c->session->asks != NULL) {
+            td_mqttd_session_pump_later(c->session);
+        }
+    }
+}
+
 void td_mqttd_memory_turn(struct td_mqttd *d, td_mono now)
 {
     uint64_t step = limit_of(d) / 64;
@@ -179,6 +210,9 @@ void td_mqttd_memory_turn(struct td_mqttd *d, td_mono now)
     }
     look(d, now);
     level_set(d);
+    if (d->memory.asked) {
+        askers_wake(d);
+    }
     for (int i = 0; i < TAKEN_MAX && d->memory.level == FULL && take_one(d, now); i++) {
         if (i % 16 == 15) {
             look(d, now);
@@ -189,5 +223,5 @@ void td_mqttd_memory_turn(struct td_mqttd *d, td_mono now)
 
 td_mono td_mqttd_memory_deadline(const struct td_mqttd *d)
 {
-    return d->memory.level > CALM ? d->memory.next_at : TD_NEVER;
+    return d->memory.level >= BUSY || d->memory.asked ? d->memory.next_at : TD_NEVER;
 }

@@ -37,6 +37,7 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     td_buf_init(&d->key, SIZE_MAX);
     td_buf_init(&d->record, SIZE_MAX);
     td_mqttd_trace_init(d);
+    d->memory.read_max = UINT32_MAX;
     td_map_init(&d->hosts, seed);
     td_map_init(&d->principals, seed);
     td_heap_init(&d->toll_timers);

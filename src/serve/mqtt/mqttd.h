@@ -11,6 +11,7 @@
  *   clients.c   clients, one by one: their counters
  *   limit.c     how fast a client may send, how many may come at once
  *   memory.c    how much is held, and what gives way when it is too much
+ *   retain.c    the retained messages that a subscription asks for
  *   trace.c     what happened to messages lately; why a client got one, or not
  *   keep.c      what of sessions and messages goes to the store, and comes back at start
  *
@@ -70,7 +71,7 @@ struct td_mqttd_stats {
     uint64_t rate_waits;         /* times that a client over its rate was not read from */
     uint64_t rate_closed;        /* clients closed for it */
     uint64_t memory, memory_max; /* bytes in use as seen last, and the bound; 0: none */
-    uint64_t memory_level;       /* 0; 1: above 80 % of it; 2: above 95 % */
+    uint64_t memory_level;       /* above 0, 60, 80, 95 % of it: 0 to 3 */
     uint64_t memory_closed;      /* connections closed because they held most */
     uint64_t redelivered, redispatched, takeovers, wills; /* redispatched: in shared groups */
     uint64_t protocol_errors, keepalive_timeouts;

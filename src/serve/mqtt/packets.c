@@ -498,36 +498,25 @@ static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, 
     return f->qos;
 }
 
-struct retained_to {
-    struct session *session;
-    uint8_t qos;
-    uint32_t id;
-};
-
-static void retained_give(void *ctx, struct td_message *m)
-{
-    const struct retained_to *to = ctx;
-    td_mqttd_session_owe_retained(to->session, m, to->qos, to->id);
-}
-
 /* Retained messages go behind the SUBACK, filter by filter (MQTT-3.3.1-9 to -11). */
 static void retained_owe(struct conn *c, const struct td_mqtt_packet *p, td_slice codes,
-                         const bool *existed, td_mono now)
+                         const bool *existed)
 {
     struct td_mqtt_filter f;
     td_slice rest = p->list, group, inner;
     for (size_t i = 0; td_mqtt_filter_next(p, &rest, &f); i++) {
         bool wanted = f.retain_handling == 0 || (f.retain_handling == 1 && !existed[i]);
         if (codes.p[i] <= 2 && wanted && !td_filter_shared(f.filter, &group, &inner)) {
-            struct retained_to to = {c->session, codes.p[i], p->props.subscription_id};
-            to.id = td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID) ? to.id : 0;
-            td_hub_retained_each(c->d->parts->hub, f.filter, now, retained_give, &to);
+            bool has_id = td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID);
+            td_mqttd_retained_ask(c->session, f.filter, codes.p[i],
+                                  has_id ? p->props.subscription_id : 0);
         }
     }
 }
 
 static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
+    (void)now;
     struct td_mqttd *d = c->d;
     uint32_t id =
         td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID) ? p->props.subscription_id : 0;
@@ -545,7 +534,7 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
     if (c->session != NULL) { /* the SUBACK was not too large for it */
         td_mqttd_shared_gather(c->session);
-        retained_owe(c, p, td_buf_slice(&codes), existed, now);
+        retained_owe(c, p, td_buf_slice(&codes), existed);
     }
     td_buf_fini(&codes);
     free(existed);

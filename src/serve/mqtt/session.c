@@ -259,7 +259,7 @@ static void deliver_now(struct session *s, const struct td_message *m,
                                 .expiry_s = expiry_left_s(m, d->now),
                                 .version = c->m.version,
                                 .retain = m->retain && delivery->retain_as_published};
-    size_t most = d->memory.level > CALM ? WRITE_HIGH_BYTES : d->config.write_bytes_max;
+    size_t most = d->memory.level >= BUSY ? WRITE_HIGH_BYTES : d->config.write_bytes_max;
     if (d->memory.level == FULL && !td_mqttd_memory_has(d, m->payload.n)) {
         td_mqttd_drop(s, m->topic, TD_DROP_MEMORY);
     } else if (publish_write(s, &p, most) == SENT_LATER) {
@@ -365,6 +365,8 @@ static uint32_t session_load(const struct td_subscriber *sub)
     return session_durable(s) ? load + TD_LOAD_ABSENT : UINT32_MAX;
 }
 
+static bool route(struct td_mqttd *d, const struct td_message *m);
+
 void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint8_t qos,
                                    uint32_t id)
 {
@@ -378,7 +380,7 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
     td_mqttd_waiting_add(s, e);
     if (least > 0) {
         routed_add(s, e);
-        (void)td_mqttd_route(s->d, e->m);
+        (void)route(s->d, e->m);
         td_mqttd_routed(s->d, td_store_batch_end(s->d->parts->store, TD_STORE_NOW));
     }
     td_mqttd_session_pump_later(s);
@@ -408,10 +410,9 @@ static void trace_publish(struct td_mqttd *d, const struct td_message *m)
     d->traced = d->reached;
 }
 
-bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
+static bool route(struct td_mqttd *d, const struct td_message *m)
 {
     bool durable = false;
-    trace_publish(d, m);
     for (size_t i = 0; i < d->routed_count; i++) {
         assign_fresh(d->routed_to[i]);
         durable = durable || entry_durable(d->routed[i], d->routed_to[i]);
@@ -420,6 +421,12 @@ bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
         td_mqttd_keep_message(d, m, d->routed, d->routed_to, d->routed_count);
     }
     return durable;
+}
+
+bool td_mqttd_route(struct td_mqttd *d, const struct td_message *m)
+{
+    trace_publish(d, m);
+    return route(d, m);
 }
 
 void td_mqttd_routed(struct td_mqttd *d, uint64_t lsn)
@@ -545,12 +552,8 @@ static void entry_write(struct session *s, struct entry *e)
     }
 }
 
-static void pump(struct session *s)
+static void pump_queues(struct session *s)
 {
-    if (s->conn == NULL || !s->conn->open) {
-        return;
-    }
-    resend(s);
     assign_and_keep(s);
     while (s->sending.first != NULL && conn_unsent(s->conn) < WRITE_HIGH_BYTES) {
         if (s->sending.first->lsn > durable_lsn(s->d)) {
@@ -559,6 +562,18 @@ static void pump(struct session *s)
         }
         entry_write(s, td_mqttd_queue_take(&s->sending));
     }
+}
+
+static void pump(struct session *s)
+{
+    if (s->conn == NULL || !s->conn->open) {
+        return;
+    }
+    resend(s);
+    do {
+        pump_queues(s);
+    } while (s->asks != NULL && s->waiting.first == NULL && s->sending.first == NULL &&
+             td_mqttd_retained_next(s));
 }
 
 void td_mqttd_sessions_pump(struct td_mqttd *d)
@@ -713,6 +728,7 @@ void td_mqttd_session_purge(struct session *s)
 static void session_free(struct session *s)
 {
     td_principal_unref(s->d->parts->guard, s->principal);
+    td_mqttd_retained_forget(s);
     free(s->window.slots);
     free(s->ids.slots);
     free(s->tally.drops);
