@@ -8,8 +8,22 @@
 
 #include "app/cli.h"
 #include "base/toml.h"
+#include "guard/guard.h"
 
-enum kind { ADDRESSES, ADDRESS, TEXT, LIST, FLAG, COUNT, BYTES, SECONDS, PERMIT, PROTOCOL, OVER };
+enum kind {
+    ADDRESSES,
+    ADDRESS,
+    TEXT,
+    LIST,
+    ALGORITHMS,
+    FLAG,
+    COUNT,
+    BYTES,
+    SECONDS,
+    PERMIT,
+    PROTOCOL,
+    OVER
+};
 
 #define LISTENER_SECTION "listener"
 
@@ -54,6 +68,7 @@ static const char *const takes[] = {
     [ADDRESS] = "an address in quotes, such as \"127.0.0.1:1883\" or \"unix:/run/tandem.sock\"",
     [TEXT] = "text in quotes",
     [LIST] = "an array of texts, such as [\"a\", \"b\"]",
+    [ALGORITHMS] = "an array of \"RS256\", \"ES256\", \"EdDSA\"",
     [FLAG] = "true or false",
     [COUNT] = "a whole number",
     [BYTES] = "a whole number of bytes, or text such as \"16 MB\"",
@@ -181,6 +196,18 @@ static bool word_put(const struct setting *s, const struct td_toml *node, uint64
     return false;
 }
 
+static bool algorithms_put(const struct td_toml *node, uint64_t *out)
+{
+    for (const struct td_toml *item = node->first; item != NULL; item = item->next) {
+        unsigned bit = item->type == TD_TOML_STRING ? td_guard_algorithm_of(item->text) : 0;
+        if (bit == 0) {
+            return false;
+        }
+        *out |= bit;
+    }
+    return node->type == TD_TOML_ARRAY && *out != 0;
+}
+
 /* Takes a value into its field of `base`; gives what is wrong with it, NULL: nothing. */
 static const char *take(struct td_config *config, void *base, const struct setting *s,
                         const struct td_toml *node, char room[120])
@@ -198,6 +225,10 @@ static const char *take(struct td_config *config, void *base, const struct setti
         break;
     case LIST:
         fine = list_put(config, node, field);
+        break;
+    case ALGORITHMS:
+        fine = algorithms_put(node, &v);
+        number_put(field, s->bytes, v);
         break;
     case FLAG:
         fine = node->type == TD_TOML_BOOL;

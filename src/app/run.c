@@ -20,7 +20,7 @@ struct run {
     struct td_serve_file *files; /* rules of configuration and command line, read */
     struct td_buf *texts;
     size_t file_count;
-    struct td_buf users, grants; /* these files */
+    struct td_buf users, grants, jwt_keys; /* these files */
     struct td_buf why;
 };
 
@@ -98,7 +98,9 @@ static enum td_err read_access(struct run *r)
 {
     struct td_serve_access_config *access = &r->config.serve.access;
     enum td_err err = read_one(r->config.users, &r->users, &access->users, &r->why);
-    return err == TD_OK ? read_one(r->config.grants, &r->grants, &access->grants, &r->why) : err;
+    err = err == TD_OK ? read_one(r->config.grants, &r->grants, &access->grants, &r->why) : err;
+    return err == TD_OK ? read_one(r->config.jwt_keys, &r->jwt_keys, &access->jwt_keys, &r->why)
+                        : err;
 }
 
 static enum td_err prepare(struct run *r)
@@ -227,6 +229,7 @@ static void run_fini(struct run *r)
     free(r->texts);
     td_buf_fini(&r->users);
     td_buf_fini(&r->grants);
+    td_buf_fini(&r->jwt_keys);
     td_buf_fini(&r->why);
     td_config_fini(&r->config);
 }
@@ -249,6 +252,7 @@ int td_app_serve(int argc, char **argv)
     td_buf_init(&r.why, 64 * 1024);
     td_buf_init(&r.users, ACCESS_BYTES_MAX);
     td_buf_init(&r.grants, ACCESS_BYTES_MAX);
+    td_buf_init(&r.jwt_keys, ACCESS_BYTES_MAX);
     td_buf_init(&more, 64 * 1024);
     td_config_help(&more);
     if (td_buf_add_u8(&more, '\0') == TD_OK &&

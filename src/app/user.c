@@ -21,7 +21,8 @@ enum { FILE_BYTES_MAX = 64 << 20, PASSWORD_BYTES_MAX = 1024 };
 struct user {
     const char *file, *name;
     struct td_cli_list roles;
-    bool generate, scram;
+    const char *key;
+    bool generate, scram, no_password;
     struct td_buf text, made, why; /* of the file; what it becomes */
 };
 
@@ -196,6 +197,11 @@ static bool is_password(td_slice word)
            td_slice_starts(word, TD_STR("$scram-sha-256$"));
 }
 
+static bool is_key(td_slice word)
+{
+    return td_slice_starts(word, TD_STR("$key$"));
+}
+
 static bool is_token(td_slice word)
 {
     return td_slice_starts(word, TD_STR("$token$"));
@@ -262,6 +268,17 @@ static int set_password(struct user *u)
                         : complain(u, "a hash takes 19 MB of memory, which there is not");
 }
 
+/* A user that comes by certificate or pre-shared key: with that key only, if one is said. */
+static int set_key(struct user *u)
+{
+    char stored[TD_GUARD_PASSWORD_MAX] = "";
+    if (u->key != NULL &&
+        (size_t)snprintf(stored, sizeof stored, "$key$%s", u->key) >= sizeof stored) {
+        return complain(u, "a key's SHA-256 has 64 hexadecimal digits");
+    }
+    return save_credential(u, stored, is_key);
+}
+
 static int user_add(struct user *u)
 {
     if (!file_read(u, false)) {
@@ -270,7 +287,7 @@ static int user_add(struct user *u)
     if (line_find(u).n > 0) {
         return complain(u, "that user is there already; `tandem user password` sets a new one");
     }
-    return set_password(u);
+    return u->no_password || u->key != NULL ? set_key(u) : set_password(u);
 }
 
 static bool read_with_user(struct user *u)
@@ -371,6 +388,9 @@ int td_app_user(int argc, char **argv)
         {"--file", 'f', TD_CLI_TEXT, &u.file, "FILE", "the users file; default: users", 0, 0},
         {"--role", 'r', TD_CLI_LIST, &u.roles, "ROLE", "a role it has; default: device", 0, 0},
         {"--scram", 's', TD_CLI_FLAG, &u.scram, NULL, "also for SCRAM-SHA-256 (MQTT 5.0)", 0, 0},
+        {"--no-password", 'n', TD_CLI_FLAG, &u.no_password, NULL, "it comes by certificate or PSK",
+         0, 0},
+        {"--key", 'k', TD_CLI_TEXT, &u.key, "HEX", "SHA-256 of its certificate's public key", 0, 0},
         {"--generate", 'g', TD_CLI_FLAG, &u.generate, NULL, "make a password and print it", 0, 0},
     };
     td_buf_init(&u.text, FILE_BYTES_MAX);

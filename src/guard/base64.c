@@ -46,6 +46,27 @@ enum td_err td_guard_base64_decode(td_slice text, struct td_buf *out)
     return TD_OK;
 }
 
+enum td_err td_guard_base64url_decode(td_slice text, struct td_buf *out)
+{
+    struct td_buf usual;
+    enum td_err err = TD_OK;
+    td_buf_init(&usual, text.n + 3);
+    for (size_t i = 0; i < text.n && err == TD_OK; i++) {
+        uint8_t byte = text.p[i];
+        bool other = byte == '+' || byte == '/' || byte == '=';
+        err = other ? TD_ESYNTAX
+                    : td_buf_add_u8(&usual, byte == '-'   ? '+'
+                                            : byte == '_' ? '/'
+                                                          : byte);
+    }
+    while (err == TD_OK && usual.n % 4 != 0) {
+        err = td_buf_add_u8(&usual, '=');
+    }
+    err = err == TD_OK ? td_guard_base64_decode(td_buf_slice(&usual), out) : err;
+    td_buf_fini(&usual);
+    return err;
+}
+
 enum td_err td_guard_base64_encode(td_slice bytes, struct td_buf *out)
 {
     for (size_t i = 0; i < bytes.n; i += 3) {

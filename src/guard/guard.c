@@ -48,6 +48,7 @@ void td_guard_free(struct td_guard *g)
     }
     td_map_fini(&g->principals);
     free(g->by_number);
+    td_guard_jwt_free(g->jwt);
     set_free(g->set);
     free(g);
 }
@@ -145,6 +146,11 @@ struct td_principal *td_guard_principal(struct td_guard *g, td_slice name)
     }
     p->refs++;
     return p;
+}
+
+struct td_principal *td_guard_user_principal(struct td_guard *g, td_slice name)
+{
+    return td_guard_user_find(g->set, name) == NULL ? NULL : td_guard_principal(g, name);
 }
 
 void td_principal_unref(struct td_guard *g, struct td_principal *p)

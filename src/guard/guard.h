@@ -7,7 +7,7 @@
  *   pattern.c   a topic, or all topics of a filter, against a pattern
  *   grants.c    the grants file           users.c     the users file
  *   guard.c     principals, the verdict   password.c  hashes that are slow on purpose
- *   scram.c     SCRAM-SHA-256
+ *   scram.c     SCRAM-SHA-256             jwt.c       tokens of an issuer
  *   delay.c     who guesses waits         cache.c     verdicts given lately
  *
  * What no grant allows is denied; a deny beats an allow; the order of lines does not matter. Files
@@ -88,6 +88,8 @@ uint32_t td_guard_generation(const struct td_guard *g);
 /* The principal of a name, with a reference for the caller; NULL: there is none. While there is no
  * users file there is one for each name. */
 struct td_principal *td_guard_principal(struct td_guard *g, td_slice name);
+/* The same for a name that stands in the users file. */
+struct td_principal *td_guard_user_principal(struct td_guard *g, td_slice name);
 void td_principal_unref(struct td_guard *g, struct td_principal *p);
 /* The name that goes with a number; empty: not known any more, or the hub. */
 td_slice td_guard_name(const struct td_guard *g, uint32_t number);
@@ -142,10 +144,17 @@ enum td_err td_guard_password_hash(td_slice password, const uint8_t salt[TD_GUAR
 void td_guard_token_hash(td_slice token, char out[TD_GUARD_PASSWORD_MAX]);
 /* Whose token it is, with a reference; NULL: nobody's. */
 struct td_principal *td_guard_token_principal(struct td_guard *g, td_slice token);
+/* The user with that pinned key (SHA-256 of a certificate's SubjectPublicKeyInfo), with a
+ * reference; NULL: nobody has it. */
+struct td_principal *td_guard_key_principal(struct td_guard *g, const uint8_t key_sha256[32]);
+/* Whether a user has pinned keys, so that others do not stand for it. */
+bool td_guard_pins_keys(const struct td_guard *g, td_slice name);
 /* Base64 with padding, appended to out; decode: TD_ESYNTAX for what encode would not write, then
  * nothing is appended. */
 enum td_err td_guard_base64_decode(td_slice text, struct td_buf *out);
 enum td_err td_guard_base64_encode(td_slice bytes, struct td_buf *out);
+/* The same in the alphabet for addresses, without padding (RFC 4648, 5). */
+enum td_err td_guard_base64url_decode(td_slice text, struct td_buf *out);
 /* SHA-256 of a followed by b. */
 void td_guard_digest(td_slice a, td_slice b, uint8_t out[32]);
 /* Compares in a time that depends on n alone. */
@@ -181,6 +190,28 @@ static inline td_slice td_guard_scram_name(const struct td_guard_scram *s)
 void td_guard_scram_make(td_slice password, td_slice salt, unsigned iterations,
                          char out[TD_GUARD_PASSWORD_MAX]);
 bool td_guard_scram_valid(td_slice word);
+
+/* ---- JSON Web Tokens (RFC 7519) ---- */
+
+enum { TD_GUARD_RS256 = 1, TD_GUARD_ES256 = 2, TD_GUARD_EDDSA = 4 };
+
+struct td_guard_jwt_config {
+    const char *audience, *issuer; /* issuer NULL: any */
+    unsigned algorithms;           /* or'ed */
+};
+
+/* "RS256", "ES256", "EdDSA"; 0: not one of them. */
+unsigned td_guard_algorithm_of(td_slice name);
+/* Takes the public keys (PEM) that sign tokens; name NULL: no tokens are taken. TD_ESYNTAX: nothing
+ * has changed, `why` says what is wrong. */
+enum td_err td_guard_jwt_load(struct td_guard *g, const struct td_guard_file *keys,
+                              const struct td_guard_jwt_config *config, struct td_buf *why);
+bool td_guard_takes_jwt(const struct td_guard *g);
+/* Whether it looks like one, rather than like a password or a token of our own. */
+bool td_guard_is_jwt(td_slice token);
+/* The user that a token is for, with a reference. NULL: *wrong says why not, for people. */
+struct td_principal *td_guard_jwt_principal(struct td_guard *g, td_slice token, td_wall now,
+                                            const char **wrong);
 
 /* ---- who guesses waits ---- */
 

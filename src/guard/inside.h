@@ -67,8 +67,15 @@ enum td_err td_guard_grants_read(struct td_guard_set *set, const struct td_guard
 /* What everybody has without a word: role device its own things, role admin everything. */
 void td_guard_grants_built_in(struct td_guard_set *set);
 
+/* ---- jwt.c ---- */
+
+struct td_guard_jwt;
+/* NULL is fine. */
+void td_guard_jwt_free(struct td_guard_jwt *jwt);
+
 struct td_guard {
     struct td_guard_set *set;
+    struct td_guard_jwt *jwt;        /* NULL: no tokens of others are taken */
     struct td_map principals;        /* by name; those that are gone are not in it */
     struct td_principal **by_number; /* number_cap of them */
     uint32_t number_cap, last_number;

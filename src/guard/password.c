@@ -3,6 +3,7 @@
  *
  *     $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH      the PHC string that libargon2 writes
  *     $token$HEX                                    SHA-256 of the token's text
+ *     $key$HEX                                      SHA-256 of a certificate's public key
  *     $scram-sha-256$...                            see scram.c */
 #include <argon2.h>
 #include <openssl/crypto.h>
@@ -46,10 +47,11 @@ static bool argon2_valid(td_slice word)
            td_slice_find(at, '$') < at.n;
 }
 
-static bool token_valid(td_slice word)
+/* A kind and SHA-256 as hexadecimal digits. */
+static bool hex_valid(td_slice word, td_slice kind)
 {
-    td_slice hex = td_slice_skip(word, 7);
-    if (!td_slice_starts(word, TD_STR("$token$")) || hex.n != 64) {
+    td_slice hex = td_slice_skip(word, kind.n);
+    if (!td_slice_starts(word, kind) || hex.n != 64) {
         return false;
     }
     for (size_t i = 0; i < hex.n; i++) {
@@ -62,7 +64,8 @@ static bool token_valid(td_slice word)
 
 bool td_guard_credential_valid(td_slice word)
 {
-    return argon2_valid(word) || token_valid(word) || td_guard_scram_valid(word);
+    return argon2_valid(word) || hex_valid(word, TD_STR("$token$")) ||
+           hex_valid(word, TD_STR("$key$")) || td_guard_scram_valid(word);
 }
 
 /* ---- passwords ---- */
@@ -123,14 +126,19 @@ bool td_guard_same(const uint8_t *a, const uint8_t *b, size_t n)
 
 /* ---- tokens ---- */
 
+static void hex_write(const char *kind, const uint8_t digest[32], char out[TD_GUARD_PASSWORD_MAX])
+{
+    int n = snprintf(out, TD_GUARD_PASSWORD_MAX, "%s", kind);
+    for (size_t i = 0; i < 32; i++) {
+        n += snprintf(out + n, TD_GUARD_PASSWORD_MAX - (size_t)n, "%02x", digest[i]);
+    }
+}
+
 void td_guard_token_hash(td_slice token, char out[TD_GUARD_PASSWORD_MAX])
 {
     uint8_t digest[32];
     td_guard_digest(token, (td_slice){NULL, 0}, digest);
-    int n = snprintf(out, TD_GUARD_PASSWORD_MAX, "$token$");
-    for (size_t i = 0; i < sizeof digest; i++) {
-        n += snprintf(out + n, TD_GUARD_PASSWORD_MAX - (size_t)n, "%02x", digest[i]);
-    }
+    hex_write("$token$", digest, out);
 }
 
 static bool has_credential(const struct td_guard_user *user, td_slice wanted)
@@ -145,15 +153,41 @@ static bool has_credential(const struct td_guard_user *user, td_slice wanted)
     return false;
 }
 
-struct td_principal *td_guard_token_principal(struct td_guard *g, td_slice token)
+static struct td_principal *holder(struct td_guard *g, const char *credential)
 {
-    char text[TD_GUARD_PASSWORD_MAX];
-    td_guard_token_hash(token, text);
     for (size_t i = 0; i < g->set->users.count; i++) {
         const struct td_guard_user *user = g->set->users.entries[i].value;
-        if (has_credential(user, td_slice_of(text))) {
+        if (has_credential(user, td_slice_of(credential))) {
             return td_guard_principal(g, user->name);
         }
     }
     return NULL;
+}
+
+struct td_principal *td_guard_token_principal(struct td_guard *g, td_slice token)
+{
+    char text[TD_GUARD_PASSWORD_MAX];
+    td_guard_token_hash(token, text);
+    return holder(g, text);
+}
+
+/* ---- pinned keys ---- */
+
+struct td_principal *td_guard_key_principal(struct td_guard *g, const uint8_t key_sha256[32])
+{
+    char text[TD_GUARD_PASSWORD_MAX];
+    hex_write("$key$", key_sha256, text);
+    return holder(g, text);
+}
+
+bool td_guard_pins_keys(const struct td_guard *g, td_slice name)
+{
+    const struct td_guard_user *user = td_guard_user_find(g->set, name);
+    td_slice rest = user == NULL ? (td_slice){NULL, 0} : user->credentials;
+    while (rest.n > 0) {
+        if (td_slice_starts(td_guard_word_next(&rest), TD_STR("$key$"))) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -81,7 +81,14 @@ static enum td_err guard_load(struct td_parts *p, const struct td_serve_access_c
 {
     struct td_guard_file users = {access->users.name, access->users.text};
     struct td_guard_file grants = {access->grants.name, access->grants.text};
-    enum td_err err = td_guard_load(p->guard, &users, &grants, why);
+    struct td_guard_file keys = {access->jwt_keys.name, access->jwt_keys.text};
+    struct td_guard_jwt_config jwt = {access->jwt_audience, access->jwt_issuer,
+                                      access->jwt_algorithms};
+    struct td_guard *trial = td_guard_new(); /* all files are good, or nothing changes */
+    enum td_err err = td_guard_load(trial, &users, &grants, why);
+    td_guard_free(trial);
+    err = err == TD_OK ? td_guard_jwt_load(p->guard, &keys, &jwt, why) : err;
+    err = err == TD_OK ? td_guard_load(p->guard, &users, &grants, why) : err;
     if (err == TD_OK) {
         p->anonymous = access->anonymous;
         p->hub_wide = access->hub_wide;

@@ -109,8 +109,11 @@ struct td_serve_http_config {
 /* Who may come, and what they may do. */
 struct td_serve_access_config {
     struct td_serve_file users, grants; /* read; name NULL: there is none */
-    bool anonymous;                     /* with users: who brings no credentials may come too */
-    bool hub_wide;                      /* a client id belongs to one principal at a time */
+    struct td_serve_file jwt_keys;      /* the same */
+    const char *jwt_audience, *jwt_issuer;
+    unsigned jwt_algorithms; /* or'ed TD_GUARD_... of guard/guard.h */
+    bool anonymous;          /* with users: who brings no credentials may come too */
+    bool hub_wide;           /* a client id belongs to one principal at a time */
 };
 
 struct td_serve_config {

@@ -651,6 +651,54 @@ class Scram(Case):
         s.close()
 
 
+class Tokens(unittest.TestCase):
+    """Tokens of an issuer, signed by the openssl program."""
+
+    def token(self, claims, key=None):
+        part = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
+        text = part(b'{"alg":"EdDSA"}') + b"." + part(json.dumps(claims).encode())
+        (self.home / "text").write_bytes(text)
+        done = subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", str(key or self.key), "-rawin",
+                               "-in", str(self.home / "text")], capture_output=True, check=True)
+        return (text + b"." + part(done.stdout)).decode()
+
+    def test_a_token_is_a_password_or_a_bearer(self):
+        hub = Hub().add(("pump7",), ("anna", "admin"))
+        self.home = hub.home
+        self.key, other = hub.home / "key.pem", hub.home / "other.pem"
+        for key in (self.key, other):
+            subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+        subprocess.run(["openssl", "pkey", "-in", str(self.key), "-pubout", "-out", str(hub.home / "pub.pem")],
+                       check=True)
+        hub.config.write_text(hub.config.read_text() + f'jwt_keys = "{hub.home}/pub.pem"\n'
+                              'jwt_audience = "hub"\njwt_issuer = "iss"\njwt_algorithms = ["EdDSA"]\n')
+        hub.start()
+        try:
+            good = {"sub": "pump7", "aud": "hub", "iss": "iss", "exp": int(time.time()) + 100}
+            token = self.token(good)
+            p = Peer(hub, "pump7", password=token)
+            self.assertEqual((0, 1), (p.code, p.subscribe("things/pump7/#")))
+            p.close()
+            self.assertEqual(0, Peer(hub, "pump7", password=token, version=V311).close().code)
+            done = subprocess.run(["mosquitto_pub", "-p", str(hub.port), "-t", "things/pump7/x", "-m", "1",
+                                   "-u", "pump7", "-P", token], timeout=PATIENCE_S)
+            self.assertEqual(0, done.returncode)
+            for claims, key in (({**good, "exp": int(time.time()) - 100}, None), ({**good, "aud": "x"}, None),
+                                (good, other), ({**good, "sub": "nobody"}, None)):
+                self.assertEqual(BAD_PASSWORD, Peer(hub, "pump7", password=self.token(claims, key)).code)
+            self.assertEqual(BAD_PASSWORD, Peer(hub, "anna", password=token).code)  # not her token
+            for claims, status in (({**good, "sub": "anna"}, 200), (good, 403), ({**good, "iss": "x"}, 401)):
+                request = urllib.request.Request(f"http://127.0.0.1:{hub.http_port}/metrics")
+                request.add_header("Authorization", "Bearer " + self.token(claims))
+                try:
+                    code = urllib.request.urlopen(request, timeout=PATIENCE_S).status
+                except urllib.error.HTTPError as e:
+                    code = e.code
+                self.assertEqual(status, code)
+        finally:
+            hub.stop()
+
+
 class Files(unittest.TestCase):
     def fails(self, users, grants, *says):
         hub = Hub()

@@ -54,7 +54,8 @@ HEADERS = {
     "wire": HEADERS_FREE | {"math.h"},
     "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
     "guard": HEADERS_HOSTED | {"argon2.h", "openssl/crypto.h", "openssl/evp.h",
-                               "openssl/hmac.h"},
+                               "openssl/hmac.h", "openssl/bio.h", "openssl/ecdsa.h", "openssl/err.h",
+                               "openssl/pem.h"},
     "linux": None,  # everything
     "app": None,
 }

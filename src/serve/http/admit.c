@@ -6,6 +6,7 @@
  * that nothing new is open by oversight. What concerns single topics is asked where they are. */
 #include "serve/http/inside.h"
 #include "serve/login.h"
+#include "serve/proof.h"
 
 enum need {
     ADMIN, /* admin of # */
@@ -91,6 +92,12 @@ void td_httpd_forbidden(struct td_httpd_conn *c, const char *thing, td_slice val
 static bool may_have_path(struct td_httpd_conn *c)
 {
     enum need need = need_of(c);
+    struct td_parts *parts = c->d->parts;
+    if (td_guard_has_users(parts->guard) && need != NOBODY &&
+        td_proof_contradicts(parts->guard, parts->sys, c->stream, c->who)) {
+        unauthorized(c, "the certificate means another user");
+        return false;
+    }
     if (need == ADMIN && !td_httpd_may_all(c, TD_GUARD_ADMIN)) {
         td_httpd_forbidden(c, "path", c->head.path, "it needs the right to admin #");
         return false;
@@ -178,9 +185,13 @@ static bool admit_basic(struct td_httpd_conn *c, td_slice text, td_mono now)
 
 static bool admit_token(struct td_httpd_conn *c, td_slice token)
 {
-    c->who = td_guard_token_principal(c->d->parts->guard, token);
+    struct td_parts *parts = c->d->parts;
+    const char *wrong = "there is no such token";
+    bool issued = td_guard_takes_jwt(parts->guard) && td_guard_is_jwt(token);
+    c->who = issued ? td_guard_jwt_principal(parts->guard, token, parts->wall, &wrong)
+                    : td_guard_token_principal(parts->guard, token);
     if (c->who == NULL) {
-        unauthorized(c, "there is no such token");
+        unauthorized(c, wrong);
     }
     return c->who != NULL;
 }
@@ -201,6 +212,17 @@ static bool admit(struct td_httpd_conn *c, td_mono now)
     }
     if (count == 1 && td_http_same(scheme, TD_STR("Bearer"))) {
         return admit_token(c, rest);
+    }
+    if (count == 0) {
+        switch (td_proof_ask(parts->guard, parts->sys, c->stream, &c->who)) {
+        case TD_PROOF_YES:
+            return true;
+        case TD_PROOF_STRANGER:
+            unauthorized(c, "no user has that certificate");
+            return false;
+        case TD_PROOF_NONE:
+            break;
+        }
     }
     if (count == 0 && (parts->anonymous || need_of(c) == NOBODY)) {
         c->who = td_guard_principal(parts->guard, TD_STR(TD_GUARD_ANONYMOUS));

@@ -1,7 +1,8 @@
 /* serve/mqtt: who a client is, what its session may, and what ends when that changes.
  *
  *   CONNECT -> admit: no users: `local` | name and password: a login, which may take its time |
- *                     a method: auth.c | neither: `anonymous`, if the configuration lets it in
+ *                     a token | a method: auth.c | a certificate, a pre-shared key: who that
+ *                     means | nothing: `anonymous`, if the configuration lets it in
  *
  * A session remembers its principal. What it may is asked when it acts: at SUBSCRIBE, PUBLISH, for
  * its will at CONNECT and again when that is sent, and for each message that is on its way to it.
@@ -11,6 +12,7 @@
 #include "guard/guard.h"
 #include "serve/login.h"
 #include "serve/mqtt/inner.h"
+#include "serve/proof.h"
 
 /* ---- rights ---- */
 
@@ -140,6 +142,26 @@ static struct td_principal *admit_password(struct conn *c, const struct td_mqtt_
     return NULL;
 }
 
+/* A token of an issuer stands in the password; a name, if there is one, must be its subject's. */
+static struct td_principal *admit_token(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_parts *parts = c->d->parts;
+    const char *wrong = NULL;
+    struct td_principal *who =
+        td_guard_jwt_principal(parts->guard, p->connect.password, parts->wall, &wrong);
+    if (who != NULL && p->connect.user.n > 0 &&
+        !td_slice_eq(p->connect.user, td_principal_name(who))) {
+        td_principal_unref(parts->guard, who);
+        who = NULL;
+        wrong = "the token is for another user";
+    }
+    if (who == NULL) {
+        c->d->stats.logins_refused++;
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, wrong, now);
+    }
+    return who;
+}
+
 struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
@@ -150,8 +172,23 @@ struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet 
     if (!td_guard_has_users(parts->guard)) {
         return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
     }
+    if (p->connect.has_password && td_guard_takes_jwt(parts->guard) &&
+        td_guard_is_jwt(p->connect.password)) {
+        return admit_token(c, p, now);
+    }
     if (p->connect.has_user) {
         return admit_password(c, p, now);
+    }
+    struct td_principal *who = NULL;
+    switch (td_proof_ask(parts->guard, parts->sys, c->stream, &who)) {
+    case TD_PROOF_YES:
+        return who;
+    case TD_PROOF_STRANGER:
+        c->d->stats.logins_refused++;
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "no user has that certificate", now);
+        return NULL;
+    case TD_PROOF_NONE:
+        break;
     }
     if (parts->anonymous) {
         return td_guard_principal(parts->guard, TD_STR(TD_GUARD_ANONYMOUS));

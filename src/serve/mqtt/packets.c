@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "serve/mqtt/inner.h"
+#include "serve/proof.h"
 
 static struct td_store *store_of(const struct conn *c)
 {
@@ -228,10 +229,17 @@ static void on_connect(struct conn *c, const struct td_mqtt_packet *p, td_mono n
 }
 
 /* What only the principal's rights say against it. */
-static uint8_t rights_refusal(struct td_mqttd *d, const struct td_mqtt_packet *p,
+static uint8_t rights_refusal(const struct conn *c, const struct td_mqtt_packet *p,
                               const struct td_principal *who, td_slice id)
 {
+    struct td_mqttd *d = c->d;
+    struct td_parts *parts = d->parts;
     const struct td_mqtt_connect *connect = &p->connect;
+    if (td_guard_has_users(parts->guard) &&
+        td_proof_contradicts(parts->guard, parts->sys, c->stream, who)) {
+        d->stats.logins_refused++;
+        return TD_MQTT_REASON_NOT_AUTHORIZED; /* two credentials, two principals */
+    }
     if (!td_mqttd_id_free(d, who, id)) {
         return TD_MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID;
     }
@@ -260,7 +268,7 @@ void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
         assign_id(d, a.assigned);
         id = td_slice_of(a.assigned);
     }
-    uint8_t refusal = rights_refusal(d, p, who, id);
+    uint8_t refusal = rights_refusal(c, p, who, id);
     if (refusal != TD_MQTT_REASON_SUCCESS) {
         td_principal_unref(d->parts->guard, who);
         td_mqttd_conn_refuse(c, refusal, NULL, now);
