@@ -45,9 +45,9 @@ tsan: ready_test ## the tests under ThreadSanitizer
 	@$(call compile,tsan)
 	@ctest --test-dir build/tsan -j$(JOBS) --output-on-failure
 
-sim: ready_test ## simulated storms: SEED=n (else by the clock), COUNT=n, UNTIL=seconds, TRACE=1
+sim: ready_test ## simulated storms: SEED=n (else by the clock), COUNT=n, LOOPS=n, UNTIL=s, TRACE=1
 	@$(call compile,dev,--target sim)
-	@build/dev/sim $(foreach v,SEED COUNT UNTIL TRACE TWICE HASH,$(if $($(v)),$(v)=$($(v))))
+	@build/dev/sim $(foreach v,SEED COUNT LOOPS UNTIL TRACE TWICE HASH,$(if $($(v)),$(v)=$($(v))))
 
 fuzz: ready_test ## libFuzzer: NAME=.. one harness (else all in turn), SECONDS=60 each
 	@$(call compile,fuzz)

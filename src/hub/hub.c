@@ -359,13 +359,19 @@ void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_
     }
 }
 
-bool td_hub_publish(struct td_hub *hub, struct td_message *m)
+const struct td_match *td_hub_pass(struct td_hub *hub, struct td_message *m)
 {
     hub->stats.published++;
-    bool retained = m->retain && td_hub_retain(hub, m) == TD_OK; /* refused: counted, delivered */
     const struct td_match *match = td_hub_match(hub, m->topic);
-    hub->stats.unmatched += match->count + match->group_count == 0;
+    hub->stats.unmatched += match->count + match->group_count == 0 && match->loops == 0;
     td_hub_deliver(hub, match, m);
+    return match;
+}
+
+bool td_hub_publish(struct td_hub *hub, struct td_message *m)
+{
+    bool retained = m->retain && td_hub_retain(hub, m) == TD_OK; /* refused: counted, delivered */
+    (void)td_hub_pass(hub, m);
     return retained;
 }
 

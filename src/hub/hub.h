@@ -170,6 +170,8 @@ void td_hub_group_unpark(const struct td_subscription *s,
                          void (*fn)(void *ctx, struct td_subscriber *member), void *ctx);
 /* Hands a message to all of a match, shared groups included. */
 void td_hub_deliver(struct td_hub *hub, const struct td_match *match, struct td_message *m);
+/* Matches and delivers. The match stands as that of td_hub_match(). */
+const struct td_match *td_hub_pass(struct td_hub *hub, struct td_message *m);
 /* Retains it if it asks for that (a refusal is counted), matches, delivers. True: the retained
  * message of its topic is another one now, or gone. */
 bool td_hub_publish(struct td_hub *hub, struct td_message *m);

@@ -336,6 +336,39 @@ static void sys_close(struct td_sys *sys, int fd)
     (void)close(fd); /* leaves epoll by itself */
 }
 
+/* ---- going to another loop ---- */
+
+/* A stream between two loops. */
+struct released {
+    int fd;
+    bool tcp;
+};
+
+static void *sys_release(struct td_sys *sys, int fd)
+{
+    struct td_linux *l = of(sys);
+    struct stream *s = stream_of(l, fd);
+    struct released *r = td_alloc(sizeof *r);
+    *r = (struct released){fd, s->ack.tcp};
+    td_assert(epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, NULL) == 0);
+    s->open = false; /* what this wait has brought of it is dropped; the other epoll tells again */
+    s->owner = NULL;
+    return r;
+}
+
+static int sys_adopt(struct td_sys *sys, void *released, void *owner)
+{
+    struct released r = *(struct released *)released;
+    free(released);
+    adopt_stream(of(sys), r.fd, owner, r.tcp, TD_SYS_READ);
+    return r.fd;
+}
+
+static void sys_wake(struct td_sys *sys)
+{
+    td_linux_wake(of(sys));
+}
+
 /* ---- work: one thread a lane, begun with its first work ---- */
 
 static struct td_work *lane_take(struct lane *lane)
@@ -572,6 +605,9 @@ static void streams_fill(struct td_sys *sys)
     sys->watch = sys_watch;
     sys->shutdown = sys_shutdown;
     sys->close = sys_close;
+    sys->release = sys_release;
+    sys->adopt = sys_adopt;
+    sys->wake = sys_wake;
     sys->work = sys_work;
     td_linux_memory_fill(sys);
 }

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "store/store.h"
+#include "serve/stage.h"
 
 enum { WAITING_MAX = 100000, WAITING_BYTES_MAX = 64 << 20, EVENT_BYTES_MAX = 512, ORDER_TAG = 'S' };
 
@@ -113,7 +113,7 @@ static void order_keep(struct td_decide *d, struct order *o)
     (void)td_buf_add_varint(&value, (uint64_t)o->expiry_ms);
     (void)td_buf_add_lump(&value, o->topic);
     (void)td_buf_add_lump(&value, o->payload);
-    td_store_put(d->parts->store, TD_STATE_RULE, order_key(o->number, key), td_buf_slice(&value));
+    td_stage_put(d->parts, TD_STATE_RULE, order_key(o->number, key), td_buf_slice(&value));
     td_buf_fini(&value);
     d->staged = true;
 }
@@ -149,7 +149,7 @@ static void publish(struct td_decide *d, const struct order *o, td_mono now)
                            .retain = o->retain};
     if (o->number > 0) { /* in one batch with what the message leaves behind */
         uint8_t key[9];
-        td_store_del(d->parts->store, TD_STATE_RULE, order_key(o->number, key));
+        td_stage_del(d->parts, TD_STATE_RULE, order_key(o->number, key));
     }
     (void)td_publish(d->parts, &m); /* nobody waits for an acknowledgement */
     td_message_done(&m);
@@ -191,9 +191,9 @@ static void send(struct td_decide *d, const struct td_rules_out *out)
 static void state(struct td_decide *d, const struct td_rules_out *out)
 {
     if (out->payload.n > 0) {
-        td_store_put(d->parts->store, TD_STATE_RULE, out->key, out->payload);
+        td_stage_put(d->parts, TD_STATE_RULE, out->key, out->payload);
     } else {
-        td_store_del(d->parts->store, TD_STATE_RULE, out->key);
+        td_stage_del(d->parts, TD_STATE_RULE, out->key);
     }
     d->staged = true;
 }
@@ -325,7 +325,7 @@ static void hear_retained(void *ctx, struct td_message *m)
 
 static void end_batch(struct td_decide *d)
 {
-    uint64_t lsn = td_store_batch_end(d->parts->store, TD_STORE_NOW);
+    uint64_t lsn = td_stage_end(d->parts, TD_STORE_NOW);
     td_decide_routed(d, lsn);
 }
 
@@ -334,7 +334,7 @@ void td_decide_start(struct td_decide *d, td_mono now)
     struct td_sys *sys = d->parts->sys;
     struct td_cursor c = td_cursor_of(td_buf_slice(&d->gone));
     while (td_cursor_left(&c) > 0 && c.err == TD_OK) {
-        td_store_del(d->parts->store, TD_STATE_RULE, td_cursor_lump(&c));
+        td_stage_del(d->parts, TD_STATE_RULE, td_cursor_lump(&c));
     }
     td_buf_clear(&d->gone);
     td_rules_start(d->rules, now, sys->wall(sys));
@@ -370,7 +370,7 @@ void td_decide_routed(struct td_decide *d, uint64_t lsn)
 static struct order *order_take(struct td_decide *d)
 {
     const struct order *held = d->held.first, *ready = d->ready.first;
-    bool durable = held != NULL && held->lsn <= td_store_durable(d->parts->store);
+    bool durable = held != NULL && td_stage_done(d->parts, held->lsn);
     if (durable && (ready == NULL || held->turn < ready->turn)) {
         return line_take(&d->held);
     }

@@ -43,22 +43,30 @@ static void keep_texts(struct td_listener *l, const struct td_serve_listener *as
     l->is.origins.at = at;
 }
 
+static struct td_listener *make(const struct td_listener_plan *plan,
+                                const struct td_serve_listener *asked)
+{
+    struct td_listener *l = td_alloc(sizeof *l);
+    l->owner.ready = plan->ready;
+    keep_texts(l, asked);
+    l->of = plan->of;
+    l->stream = -1;
+    l->users = 1;
+    return l;
+}
+
 static enum td_err open_one(const struct td_listener_plan *plan,
                             const struct td_serve_listener *asked, struct td_listener **out,
                             struct td_buf *why)
 {
-    struct td_listener *l = td_alloc(sizeof *l);
+    struct td_listener *l = make(plan, asked);
     struct td_sys_listen ask = {
         .address = td_slice_of(asked->address), .owner = l, .mode = asked->mode};
     enum td_err err = plan->sys->listen(plan->sys, &ask, &l->stream);
     if (err != TD_OK) {
-        free(l);
+        td_listener_unref(l);
         return explain(asked, err, why);
     }
-    l->owner.ready = plan->ready;
-    keep_texts(l, asked);
-    l->of = plan->of;
-    l->users = 1;
     *out = l;
     return TD_OK;
 }
@@ -77,10 +85,29 @@ enum td_err td_listeners_open(const struct td_listener_plan *plan,
             if (err != TD_OK) {
                 return err;
             }
+            (*end)->number = (uint32_t)i;
             end = &(*end)->next;
         }
     }
     return TD_OK;
+}
+
+void td_listeners_copy(const struct td_listener_plan *plan, const struct td_serve_listeners *asked,
+                       struct td_listener **first)
+{
+    for (size_t i = 0; i < asked->count; i++) {
+        *first = make(plan, &asked->at[i]);
+        (*first)->number = (uint32_t)i;
+        first = &(*first)->next;
+    }
+}
+
+struct td_listener *td_listener_at(struct td_listener *first, uint32_t number)
+{
+    while (first->number != number) {
+        first = first->next;
+    }
+    return first;
 }
 
 struct td_listener *td_listener_ref(struct td_listener *l)
@@ -100,8 +127,10 @@ void td_listener_unref(struct td_listener *l)
 void td_listeners_close(struct td_sys *sys, struct td_listener **first)
 {
     for (struct td_listener *l = *first; l != NULL; l = l->next) {
-        sys->close(sys, l->stream);
-        l->stream = -1;
+        if (l->stream >= 0) {
+            sys->close(sys, l->stream);
+            l->stream = -1;
+        }
     }
     td_listeners_free(first);
 }

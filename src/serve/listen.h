@@ -11,8 +11,9 @@ struct td_listener {
     struct td_arena texts;
     void *of; /* the mqttd or httpd whose it is */
     struct td_listener *next;
-    int stream;     /* -1: closed */
-    uint32_t users; /* its connections, and the list while it is in it */
+    uint32_t number; /* among all that were asked for */
+    int stream;      /* -1: closed */
+    uint32_t users;  /* its connections, and the list while it is in it */
 };
 
 /* What each new listener is made with. */
@@ -28,6 +29,11 @@ struct td_listener_plan {
 enum td_err td_listeners_open(const struct td_listener_plan *plan,
                               const struct td_serve_listeners *asked, struct td_listener **first,
                               struct td_buf *why);
+/* All of `asked`, not opened: for the loops that connections go to. */
+void td_listeners_copy(const struct td_listener_plan *plan, const struct td_serve_listeners *asked,
+                       struct td_listener **first);
+/* The one of that number, which is there. */
+struct td_listener *td_listener_at(struct td_listener *first, uint32_t number);
 /* Closes all, and frees those without connections. */
 void td_listeners_close(struct td_sys *sys, struct td_listener **first);
 /* Frees them without closing. */

@@ -5,6 +5,7 @@
  *
  * What stands under $SYS/ is true of this process only: it is retained, but not stored. */
 #include "serve/decide.h"
+#include "serve/loop.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
 #include "serve/serve.h"
@@ -12,6 +13,9 @@
 
 uint64_t td_publish(struct td_parts *parts, struct td_message *m)
 {
+    if (parts->loop != NULL) {
+        return td_loop_publish(parts->loop, m);
+    }
     if (td_hub_publish(parts->hub, m) && !td_slice_starts(m->topic, TD_STR("$SYS/"))) {
         td_mqttd_retain_put(parts->mqttd, m);
     }

@@ -290,6 +290,7 @@ enum td_err td_record_new(struct td_sys *sys, struct td_hub *hub, struct td_stor
     sys->random(sys, &seed, sizeof seed);
     r->sub.type = &type;
     r->sub.id = SUBSCRIBER_ID;
+    r->sub.near = true; /* other loops know what is recorded without being told */
     r->sys = sys;
     r->hub = hub;
     r->store = store;

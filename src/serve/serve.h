@@ -2,7 +2,8 @@
  * they say goes one way: publish -> match -> deliver, remember, decide -> acknowledge once durable.
  *
  * It runs over any td_sys: app/run.c drives it over linux/, tests/sim over a world made from a
- * seed. One thread owns it. */
+ * seed. One thread owns it; or it runs on several loops (serve/loop.h), each with a td_sys and a
+ * thread of its own, and the calls with a loop's number are made by that thread. */
 #ifndef TD_SERVE_H
 #define TD_SERVE_H
 
@@ -138,14 +139,28 @@ void td_serve_config_default(struct td_serve_config *config);
  * what stood in the way and what to do. `config` is borrowed for the call, its strings for life. */
 enum td_err td_serve_new(struct td_sys *sys, const struct td_serve_config *config,
                          struct td_serve **out, struct td_buf *why);
+/* The same on `count` loops, 1..TD_HUB_LOOPS_MAX, one a seam; by one thread, before others begin.
+ * The seams must agree about the time, and only the first one's files are used. */
+enum td_err td_serve_new_loops(struct td_sys *const *sys, unsigned count,
+                               const struct td_serve_config *config, struct td_serve **out,
+                               struct td_buf *why);
+/* As the calls of the same names below, for each loop. */
+void td_serve_loop_event(struct td_serve *serve, unsigned loop, const struct td_sys_event *event,
+                         td_mono now);
+void td_serve_loop_turn(struct td_serve *serve, unsigned loop, td_mono now);
+td_mono td_serve_loop_deadline(struct td_serve *serve, unsigned loop);
+/* Whether a loop (not 0) has come to its end, which td_serve_stop() on loop 0 begins: it wants no
+ * further turn. Loop 0's td_serve_stop() does not give true before. */
+bool td_serve_loop_ended(const struct td_serve *serve, unsigned loop);
+
 void td_serve_event(struct td_serve *serve, const struct td_sys_event *event, td_mono now);
 /* Ends a turn: what the events since the last turn brought about is written, commits begin. */
 void td_serve_turn(struct td_serve *serve, td_mono now);
 /* When td_serve_turn(), or td_serve_stop(), wants to run again though nothing happens. */
-td_mono td_serve_deadline(const struct td_serve *serve);
+td_mono td_serve_deadline(struct td_serve *serve);
 /* Takes users and grants read anew. What principals that are gone have is gone when it returns:
- * sessions, wills, messages that wait, retained messages. On failure nothing has changed, and `why`
- * says what is wrong. */
+ * sessions, wills, messages that wait, retained messages (with several loops: when each has had its
+ * next turn). On failure nothing has changed, and `why` says what is wrong. */
 enum td_err td_serve_access(struct td_serve *serve, const struct td_serve_access_config *access,
                             td_mono now, struct td_buf *why);
 /* Begins the end: tells the clients, closes their connections, commits what is staged. Call it
@@ -172,8 +187,13 @@ struct td_decide; /* serve/decide.h: rules */
 struct td_httpd;  /* serve/http.h: page, API, live feed, metrics */
 struct td_status; /* serve/status.h: $SYS */
 
+struct td_loop; /* serve/loop.h: one of several */
+
+/* What there is on a loop. Loops but the first have no store and nothing that stands
+ * on it, no HTTP and no status. */
 struct td_parts {
     struct td_sys *sys;
+    struct td_loop *loop; /* NULL: there is only one */
     struct td_guard *guard;
     struct td_logins *logins;
     struct td_hub *hub;
@@ -189,6 +209,10 @@ struct td_parts {
     td_mono now;  /* of the event or turn under way, */
     td_wall wall; /* and what the wall clock said then */
 };
+
+/* Takes users and grants on this loop, as td_serve_access(). */
+enum td_err td_parts_access(struct td_parts *parts, const struct td_serve_access_config *access,
+                            struct td_buf *why);
 
 /* The one way of a message: retained, matched, delivered, remembered, decided. Gives the LSN that
  * must be durable before it may be acknowledged; 0: at once. `m` may borrow its bytes. Messages

@@ -112,6 +112,14 @@ struct td_sys {
     void (*shutdown)(struct td_sys *, int stream); /* ends our direction; reading goes on */
     void (*close)(struct td_sys *, int stream);    /* no event of it comes afterwards */
 
+    /* A stream goes to the loop of another seam of the same kind: release takes it out of this one
+     * (no event of it comes afterwards); adopt, called by the other's thread, puts what release
+     * gave into that one, watched for READ. Neither fails. */
+    void *(*release)(struct td_sys *, int stream);
+    int (*adopt)(struct td_sys *, void *released, void *owner);
+    /* Ends the present or the next wait of the seam's loop. Any thread may call it. */
+    void (*wake)(struct td_sys *);
+
     /* Files, by descriptor; paths are NUL-terminated. open: TD_ENOENT, TD_EDENIED, TD_EIO. All
      * are safe from works. pread at the end of the file gives *got < max with TD_OK. */
     enum td_err (*open)(struct td_sys *, const char *path, unsigned how, int *out);

@@ -8,7 +8,13 @@
 struct sim_hub {
     struct sim_world *w;
     struct sim_disk *disk;
-    struct sim_machine *machine; /* NULL: down */
+    struct sim_machine *machine; /* of loop 0; NULL: down */
+    struct sim_loop {            /* one a loop: a machine of its own, in one process */
+        struct sim_hub *h;
+        unsigned number;
+        struct sim_machine *machine;
+    } loops[TD_HUB_LOOPS_MAX];
+    unsigned loop_count;
     struct td_serve *serve;
     bool closing, closed;
     struct td_serve_config config;
@@ -40,9 +46,34 @@ static td_mono hub_deadline(void *ctx)
 
 static const struct sim_program hub_program = {hub_event, hub_turn, hub_deadline};
 
+static void loop_event(void *ctx, const struct td_sys_event *e, td_mono now)
+{
+    struct sim_loop *l = ctx;
+    td_serve_loop_event(l->h->serve, l->number, e, now);
+}
+
+static void loop_turn(void *ctx, td_mono now)
+{
+    struct sim_loop *l = ctx;
+    if (!td_serve_loop_ended(l->h->serve, l->number)) {
+        td_serve_loop_turn(l->h->serve, l->number, now);
+    }
+}
+
+static td_mono loop_deadline(void *ctx)
+{
+    struct sim_loop *l = ctx;
+    return td_serve_loop_ended(l->h->serve, l->number)
+               ? TD_NEVER
+               : td_serve_loop_deadline(l->h->serve, l->number);
+}
+
+static const struct sim_program loop_program = {loop_event, loop_turn, loop_deadline};
+
 struct sim_hub *sim_hub_new(struct sim_world *w, const struct td_serve_config *config)
 {
     struct sim_hub *h = td_alloc(sizeof *h);
+    h->loop_count = 1;
     h->w = w;
     h->config = *config;
     h->disk = sim_disk_new(w);
@@ -68,10 +99,30 @@ struct sim_disk *sim_hub_disk(struct sim_hub *h)
     return h->disk;
 }
 
-/* The machine is gone; what of the disk is left? */
+void sim_hub_loops(struct sim_hub *h, unsigned count)
+{
+    h->loop_count = count;
+}
+
+/* Machines share a clock, as loops of one process do; each gets its turns by itself. */
+static void machines_make(struct sim_hub *h, struct td_sys *sys[TD_HUB_LOOPS_MAX])
+{
+    for (unsigned i = 0; i < h->loop_count; i++) {
+        struct sim_machine *m = sim_machine_new(h->w, "hub", h->disk);
+        m->stall_max = (td_mono)sim_between(h->w, SIM_SCHED, 1000, 2000000);
+        m->boot = i == 0 ? m->boot : h->loops[0].machine->boot;
+        h->loops[i] = (struct sim_loop){h, i, m};
+        sys[i] = &m->sys;
+    }
+    h->machine = h->loops[0].machine;
+}
+
+/* The process is gone; what of the disk is left? */
 static void down(struct sim_hub *h, enum sim_crash how)
 {
-    sim_machine_crash(h->machine, how == SIM_KILLED);
+    for (unsigned i = 0; i < h->loop_count; i++) {
+        sim_machine_crash(h->loops[i].machine, how == SIM_KILLED);
+    }
     if (h->serve != NULL) {
         td_serve_abandon(h->serve);
         h->serve = NULL;
@@ -81,7 +132,9 @@ static void down(struct sim_hub *h, enum sim_crash how)
     } else {
         sim_disk_cut(h->disk, SIM_CUT_ANY);
     }
-    sim_machine_free(h->machine);
+    for (unsigned i = 0; i < h->loop_count; i++) {
+        sim_machine_free(h->loops[i].machine);
+    }
     h->machine = NULL;
 }
 
@@ -89,10 +142,10 @@ bool sim_hub_start(struct sim_hub *h)
 {
     h->counts.starts++;
     h->closing = h->closed = false;
-    h->machine = sim_machine_new(h->w, "hub", h->disk);
-    h->machine->stall_max = (td_mono)sim_between(h->w, SIM_SCHED, 1000, 2000000);
+    struct td_sys *sys[TD_HUB_LOOPS_MAX];
+    machines_make(h, sys);
     td_buf_clear(&h->why);
-    enum td_err err = td_serve_new(&h->machine->sys, &h->config, &h->serve, &h->why);
+    enum td_err err = td_serve_new_loops(sys, h->loop_count, &h->config, &h->serve, &h->why);
     if (err != TD_OK || sim_disk_stopped(h->disk)) {
         h->counts.failed_starts++;
         sim_trace(h->w, "no start", (uint64_t)-err, 0, td_buf_slice(&h->why));
@@ -104,6 +157,9 @@ bool sim_hub_start(struct sim_hub *h)
     }
     sim_trace(h->w, "start", h->counts.starts, 0, (td_slice){0});
     sim_machine_program(h->machine, &hub_program, h);
+    for (unsigned i = 1; i < h->loop_count; i++) {
+        sim_machine_program(h->loops[i].machine, &loop_program, &h->loops[i]);
+    }
     return true;
 }
 

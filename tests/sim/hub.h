@@ -18,6 +18,8 @@ struct sim_hub *sim_hub_new(struct sim_world *w, const struct td_serve_config *c
 void sim_hub_free(struct sim_hub *h);
 struct sim_disk *sim_hub_disk(struct sim_hub *h);
 
+/* How many loops its next lives have; 1 at first. */
+void sim_hub_loops(struct sim_hub *h, unsigned count);
 /* False: it did not start, or the power failed meanwhile; it is down. */
 bool sim_hub_start(struct sim_hub *h);
 bool sim_hub_up(const struct sim_hub *h);

@@ -35,6 +35,7 @@ struct sim_end {
     int handle; /* -1: closed by its program, or not accepted yet */
     unsigned watch;
     bool connected, ended_in, ended_out, reset, closed, silent;
+    bool released;          /* by its machine, and not adopted yet */
     struct td_buf in;       /* arrived, not read */
     size_t under_way;       /* bytes to the peer */
     td_mono last_arrival;   /* of what we sent: order is kept */
@@ -141,6 +142,9 @@ static size_t space_of(const struct sim_end *e)
 static unsigned ready_of(const struct sim_end *e)
 {
     unsigned ready = 0;
+    if (e->released) {
+        return 0;
+    }
     if (e->wire == NULL) {
         return e->backlog_count > 0 ? e->watch & TD_SYS_READ : 0;
     }
@@ -601,6 +605,35 @@ static void sys_close(struct td_sys *sys, int handle)
     }
 }
 
+/* ---- to another machine of the same process: until it is adopted it stays in the old one's list,
+ * whose crash it shares ---- */
+
+static void *sys_release(struct td_sys *sys, int handle)
+{
+    struct sim_end *e = end_of(of(sys), handle);
+    e->released = true;
+    return e;
+}
+
+static int sys_adopt(struct td_sys *sys, void *released, void *owner)
+{
+    struct sim_machine *m = of(sys);
+    struct sim_end *e = released;
+    e->m->streams[e->handle] = NULL;
+    e->m = m;
+    e->handle = handle_give(m, e);
+    e->owner = owner;
+    e->watch = TD_SYS_READ;
+    e->released = false;
+    stir(e);
+    return e->handle;
+}
+
+static void sys_wake(struct td_sys *sys)
+{
+    sim_machine_wake(of(sys));
+}
+
 void sim_net_fill(struct td_sys *sys)
 {
     sys->listen = sys_listen;
@@ -615,6 +648,9 @@ void sim_net_fill(struct td_sys *sys)
     sys->watch = sys_watch;
     sys->shutdown = sys_shutdown;
     sys->close = sys_close;
+    sys->release = sys_release;
+    sys->adopt = sys_adopt;
+    sys->wake = sys_wake;
 }
 
 /* ---- machines' turns and ends ---- */

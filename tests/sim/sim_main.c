@@ -2,6 +2,7 @@
  * checks that nothing that was promised is missing and nothing happened that was not to.
  *
  *     sim [SEED=n] [COUNT=k] [UNTIL=seconds] [TRACE=1] [TWICE=1] [HASH=1] [HISTORY=0]
+ *         [LOOPS=n]
  *
  * runs the seeds n, n + 1, .. (n: by the clock, printed). A failure prints how to replay it. TWICE
  * runs each seed two times and compares the traces; HASH prints the trace's hash of each. */
@@ -29,7 +30,8 @@ enum {
 
 struct options {
     uint64_t seed, count;
-    double until; /* seconds, 0: to the end */
+    unsigned loops; /* 0: another number in each life */
+    double until;   /* seconds, 0: to the end */
     bool trace, twice, hash, history;
 };
 
@@ -51,6 +53,7 @@ struct run {
     struct plan plan;
     struct sim_event chaos, restart;
     bool calm, ending, history;
+    unsigned loops; /* as was asked for */
 };
 
 struct totals {
@@ -59,6 +62,7 @@ struct totals {
 };
 
 static uint64_t current_seed; /* for the signal handler */
+static unsigned current_loops;
 
 /* ---- the plan ---- */
 
@@ -172,6 +176,16 @@ static void disk_faults(struct run *r)
     }
 }
 
+/* LOOPS=0: each life of the hub has its own number of loops. The choice has a source of its own, so
+ * that what else a seed holds does not depend on it. */
+static void loops_choose(struct run *r)
+{
+    struct td_rng rng;
+    td_rng_init(&rng, r->w->seed * 31 + sim_hub_counts(r->hub)->starts);
+    unsigned own = 1 + (unsigned)td_rng_below(&rng, 3);
+    sim_hub_loops(r->hub, r->loops != 0 ? r->loops : own);
+}
+
 static void restart(struct sim_event *e)
 {
     struct run *r = TD_CONTAINER(e, struct run, restart);
@@ -184,6 +198,7 @@ static void restart(struct sim_event *e)
     if (stop) { /* the power fails again while it recovers */
         sim_disk_stop_at(sim_hub_disk(r->hub), steps + sim_between(r->w, SIM_FAULT, 1, 60));
     }
+    loops_choose(r);
     if (sim_hub_start(r->hub)) {
         return;
     }
@@ -406,7 +421,8 @@ static void commit_print(void)
 static void report(const struct run *r)
 {
     (void)printf("FAILED  %s\n", r->w->failure);
-    (void)printf("  make sim SEED=%" PRIu64 " UNTIL=%.6f\n", r->w->seed, (double)r->w->now / 1e9);
+    (void)printf("  make sim SEED=%" PRIu64 " UNTIL=%.6f LOOPS=%u\n", r->w->seed,
+                 (double)r->w->now / 1e9, r->loops);
     commit_print();
     (void)printf("  trace %016" PRIx64 "\n", r->w->trace);
     (void)fflush(stdout);
@@ -419,9 +435,12 @@ static uint64_t run_seed(uint64_t seed, const struct options *o, struct totals *
                     .restart.fire = restart,
                     .history = o->history};
     current_seed = seed;
+    current_loops = o->loops;
     r.w->verbose = o->trace;
     plan_make(r.w, &r.plan);
     r.hub = sim_hub_new(r.w, &r.plan.hub);
+    r.loops = o->loops;
+    loops_choose(&r);
     r.book = sim_book_new(r.w, sim_topics, sim_topic_count);
     *sim_book_doubts(r.book) =
         (struct sim_book_doubts){.crashes = r.plan.crash_ppm != 0,
@@ -451,7 +470,8 @@ static uint64_t run_seed(uint64_t seed, const struct options *o, struct totals *
 
 static void on_abort(int signal_number)
 {
-    (void)printf("FAILED  signal %d\n  make sim SEED=%" PRIu64 "\n", signal_number, current_seed);
+    (void)printf("FAILED  signal %d\n  make sim SEED=%" PRIu64 " LOOPS=%u\n", signal_number,
+                 current_seed, current_loops);
     commit_print();
     (void)fflush(stdout);
     (void)signal(signal_number, SIG_DFL);
@@ -470,6 +490,8 @@ static bool option(struct options *o, const char *arg)
         o->seed = strtoull(value, NULL, 10);
     } else if (td_slice_eq(name, TD_STR("COUNT"))) {
         o->count = strtoull(value, NULL, 10);
+    } else if (td_slice_eq(name, TD_STR("LOOPS"))) {
+        o->loops = (unsigned)strtoul(value, NULL, 10);
     } else if (td_slice_eq(name, TD_STR("UNTIL"))) {
         o->until = strtod(value, NULL);
     } else if (td_slice_eq(name, TD_STR("TRACE"))) {
@@ -488,7 +510,8 @@ static bool option(struct options *o, const char *arg)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = (uint64_t)time(NULL) * 1000, .count = 1, .history = true};
+    struct options o = {
+        .seed = (uint64_t)time(NULL) * 1000, .count = 1, .history = true, .loops = 1};
     struct totals t = {0};
     for (int i = 1; i < argc; i++) {
         if (!option(&o, argv[i])) {

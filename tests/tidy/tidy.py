@@ -51,6 +51,7 @@ HEADERS_HOSTED = HEADERS_FREE | set("stdarg.h stdio.h stdlib.h math.h float.h er
 HEADERS = {
     "bits": HEADERS_FREE | {"nmmintrin.h", "immintrin.h", "emmintrin.h"},
     "base": HEADERS_HOSTED | {"stdatomic.h"},
+    "serve": HEADERS_HOSTED | {"stdatomic.h"},
     "wire": HEADERS_FREE | {"math.h"},
     "store": HEADERS_HOSTED | {"sqlite3.h", "zstd.h", "stdatomic.h"},
     "guard": HEADERS_HOSTED | {"argon2.h", "openssl/crypto.h", "openssl/evp.h",

@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "serve/http/inside.h"
+#include "serve/stage.h"
 
 enum { SCRATCH_KEPT_BYTES = 1 << 20 };
 
@@ -122,7 +123,7 @@ void td_httpd_answer_when(struct td_httpd_conn *c, uint64_t lsn, td_slice json)
 void td_httpd_committed(struct td_httpd_conn *c)
 {
     const struct td_store *store = c->d->parts->store;
-    if (c->lsn > td_store_durable(store)) {
+    if (!td_stage_done(c->d->parts, c->lsn)) {
         td_httpd_problem(c, &(struct td_httpd_problem){.status = 503,
                                                        .thing = "commit",
                                                        .rule = td_store_failure(store),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "serve/http/inside.h"
+#include "serve/stage.h"
 #include "serve/mqtt/mqttd.h"
 
 enum {
@@ -376,12 +377,11 @@ static void conn_expire(struct td_httpd_conn *c, td_mono now)
 
 static void commits_through(struct td_httpd *d, td_mono now)
 {
-    struct td_store *store = d->parts->store;
-    uint64_t durable = td_store_durable(store);
+    const struct td_parts *p = d->parts;
     for (struct td_httpd_conn *c = d->first, *next; c != NULL && d->waiting > 0; c = next) {
         next = c->next;
         if (c->phase == TD_HTTPD_WAIT && !c->asking &&
-            (c->lsn <= durable || td_store_failed(store))) {
+            (td_stage_done(p, c->lsn) || td_stage_failed(p))) {
             td_httpd_committed(c);
             td_httpd_conn_step(c, now);
         }

@@ -1,5 +1,6 @@
 /* serve/http: publishing by HTTP, answered when what was published cannot be lost any more. */
 #include "serve/http/inside.h"
+#include "serve/stage.h"
 
 enum { TOPIC, PAYLOAD, QOS, RETAIN, MEMBERS };
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "serve/http/inside.h"
+#include "serve/stage.h"
 #include "serve/mqtt/mqttd.h"
 
 enum {
@@ -224,8 +225,7 @@ static void doomed_look(void *ctx, struct td_message *m)
 /* Gives the LSN that must be durable before anybody is told. */
 static uint64_t doomed_delete(const struct doomed *doomed)
 {
-    const struct td_parts *parts = doomed->c->d->parts;
-    struct td_store *store = parts->store;
+    struct td_parts *parts = doomed->c->d->parts;
     struct td_cursor c = td_cursor_of(td_buf_slice(&doomed->topics));
     uint64_t lsn = 0;
     while (td_cursor_left(&c) > 0) {
@@ -233,8 +233,8 @@ static uint64_t doomed_delete(const struct doomed *doomed)
         (void)td_hub_retain(parts->hub, &none); /* to take one out never fails */
         td_mqttd_retain_put(parts->mqttd, &none);
         bool last = td_cursor_left(&c) == 0;
-        if (last || td_store_batch_bytes(store) > td_store_batch_max(store) / 8) {
-            lsn = td_store_batch_end(store, TD_STORE_NOW);
+        if (last || td_stage_bytes(parts) > td_stage_max(parts) / 8) {
+            lsn = td_stage_end(parts, TD_STORE_NOW);
         }
     }
     return lsn;

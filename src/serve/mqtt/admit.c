@@ -320,5 +320,5 @@ void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now)
         td_mqttd_session_purge(d->sessions.entries[i].value);
     }
     retained_purge(d);
-    (void)td_store_batch_end(d->parts->store, TD_STORE_NOW);
+    (void)td_stage_end(d->parts, TD_STORE_NOW);
 }

@@ -118,7 +118,7 @@ static void answers_free(struct conn *c)
 
 static bool goes_at_once(const struct conn *c, uint64_t lsn)
 {
-    return c->answers == NULL && (lsn == 0 || lsn <= durable_lsn(c->d));
+    return c->answers == NULL && td_stage_done(c->d->parts, lsn);
 }
 
 void td_mqttd_conn_answer(struct conn *c, uint64_t lsn, const struct td_mqtt_packet *packet)
@@ -170,10 +170,9 @@ static void answer_write(struct conn *c, const struct answer *a)
 /* Writes the answers whose LSN is durable, in order. */
 static void answers_settle(struct conn *c, td_mono now)
 {
-    uint64_t durable = durable_lsn(c->d);
     while (c->answers != NULL && c->answers->count > 0) {
         struct answer a = c->answers->at[c->answers->first];
-        if (a.lsn > durable) {
+        if (!td_stage_done(c->d->parts, a.lsn)) {
             return;
         }
         answer_write(c, &a);
@@ -207,17 +206,9 @@ void td_mqttd_conn_close(struct conn *c, td_mono now)
     td_mqttd_half_done(c);
     td_mqttd_toll_end(c);
     answers_free(c);
-    if (c->prev != NULL) {
-        c->prev->next = c->next;
-    } else {
-        d->conns = c->next;
-    }
-    if (c->next != NULL) {
-        c->next->prev = c->prev;
-    }
+    td_mqttd_conn_unlink(c);
     c->next = d->gone;
     d->gone = c;
-    d->stats.connections--;
 }
 
 /* Nothing more comes from this client; what is in out is its last. */
@@ -288,7 +279,9 @@ void td_mqttd_conn_free(struct conn *c)
         td_mqttd_ws_free(c->ws);
     }
     free(c->m.aliases);
-    td_listener_unref(c->listener);
+    if (c->listener != NULL) {
+        td_listener_unref(c->listener);
+    }
     free(c);
 }
 
@@ -300,7 +293,8 @@ void td_mqttd_conns_reap(struct td_mqttd *d)
     while (list != NULL) {
         struct conn *c = list;
         list = c->next;
-        if ((c->touched && d->touched != NULL) || (c->waiting && d->waiting != NULL)) {
+        if ((c->touched && d->touched != NULL) || (c->waiting && d->waiting != NULL) ||
+            (c->moving && d->moving != NULL)) {
             c->next = d->gone;
             d->gone = c;
         } else {
@@ -338,7 +332,7 @@ static bool must_stop(const struct conn *c)
            (c->blocked && conn_unsent(c) >= WRITE_HIGH_BYTES) ||
            (c->toll != NULL && c->toll->until != 0) ||
            (c->session != NULL && td_mqttd_retained_many(c->session)) ||
-           td_store_pressure(c->d->parts->store);
+           td_stage_pressure(c->d->parts);
 }
 
 static void watch(struct conn *c)
@@ -365,10 +359,15 @@ static void feed(struct conn *c, td_slice *in, td_mono now)
             stop_reading(c);
             return;
         }
+        const td_slice whole = *in;
         switch (td_mqtt_next(&c->m, in, now, &packet)) {
         case TD_MQTT_GOT_NONE:
             return;
         case TD_MQTT_GOT_PACKET:
+            if (td_mqttd_conn_moves(c, &packet)) {
+                *in = whole;
+                return;
+            }
             c->d->stats.packets_in++;
             td_mqttd_packet_handle(c, &packet, now);
             break;
@@ -495,6 +494,9 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
         drain(c, now);
         return;
     }
+    if (c->moving) {
+        return; /* its loop reads on */
+    }
     if (c->stopped && (event->ready & TD_SYS_HANGUP) == 0) {
         return;
     }
@@ -516,17 +518,12 @@ static struct conn *conn_new(struct td_mqttd *d, struct td_listener *l, int stre
     c->d = d;
     c->listener = td_listener_ref(l);
     c->stream = stream;
-    c->next = d->conns;
-    if (d->conns != NULL) {
-        d->conns->prev = c;
-    }
-    d->conns = c;
+    td_mqttd_conn_link(c);
     td_buf_init(&c->in, SIZE_MAX);
     td_buf_init(&c->out, SIZE_MAX);
     td_mqtt_init(&c->m, TD_MQTT_SERVER, &d->limits, now);
     td_mqttd_half_add(c, now);
     sys_of(c)->owner_set(sys_of(c), stream, &c->owner);
-    d->stats.connections++;
     d->stats.connections_total++;
     if (l->is.websocket || l->is.kind != TD_SERVE_MQTT) {
         char local[64];
@@ -534,6 +531,14 @@ static struct conn *conn_new(struct td_mqttd *d, struct td_listener *l, int stre
         c->ws = td_mqttd_ws_new(&l->is.origins, local);
     }
     return c;
+}
+
+void td_mqttd_conn_begin(struct conn *c, td_mono now)
+{
+    td_mqtt_init(&c->m, TD_MQTT_SERVER, &c->d->limits, now);
+    td_mqttd_conn_timer_set(c);
+    touch(c);
+    feed_kept(c, now);
 }
 
 void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now)
@@ -555,7 +560,8 @@ void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *
 
 bool td_mqttd_has_room(const struct td_mqttd *d)
 {
-    return d->stats.connections < d->config.connections_max;
+    const struct td_loop *l = d->parts->loop;
+    return (l == NULL ? d->stats.connections : td_loop_conns(l)) < d->config.connections_max;
 }
 
 void td_mqttd_upgrade(struct td_mqttd *d, struct td_listener *listener, int stream, td_slice key,

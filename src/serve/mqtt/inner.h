@@ -2,11 +2,13 @@
 #ifndef TD_SERVE_MQTT_INNER_H
 #define TD_SERVE_MQTT_INNER_H
 
+#include <stdatomic.h>
+
 #include "serve/listen.h"
 #include "guard/guard.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/mqtt/ws.h"
-#include "store/store.h"
+#include "serve/stage.h"
 #include "wire/mqtt/mqtt.h"
 #include "wire/mqtt/window.h"
 
@@ -43,7 +45,7 @@ struct conn {
     struct td_listener *listener; /* it came by this one */
     struct session *session;      /* NULL: before CONNECT, and when it has lost it */
     struct conn *next, *prev;
-    struct conn *next_touched, *next_waiting;
+    struct conn *next_touched, *next_waiting, *next_moving;
     struct td_mqtt m;
     struct td_buf in;  /* the beginning of a packet whose end has not come, or unfed bytes */
     struct td_buf out; /* to be written from out_sent on */
@@ -65,6 +67,9 @@ struct conn {
     bool blocked;              /* the socket is full */
     bool last_word;            /* closes when out is written */
     bool draining;             /* the last word is out */
+    bool moving;               /* in d->moving */
+    bool arrived;              /* its loop is known: */
+    uint8_t to;                /* that one */
 };
 
 void td_mqttd_conn_accept(struct td_owner *listener, const struct td_sys_event *event, td_mono now);
@@ -111,6 +116,19 @@ void td_mqttd_alias_pick(struct conn *c, struct td_mqtt_publish *p);
 void td_mqttd_alias_sent(struct conn *c, const struct td_mqtt_publish *p);
 void td_mqttd_aliases_free(struct conn *c);
 
+/* ---- other loops (loops.c) ---- */
+
+/* The first packet of a connection: true if another loop is the
+ * place for it, and it goes there when the turn ends. */
+bool td_mqttd_conn_moves(struct conn *c, const struct td_mqtt_packet *packet);
+/* When the turn ends: connections go, loop 0 hears what members of groups have in hand. */
+void td_mqttd_loops_turn(struct td_mqttd *d);
+/* Reads what a connection brought along. */
+void td_mqttd_conn_begin(struct conn *c, td_mono now);
+/* Puts it into the list of its loop, takes it out. */
+void td_mqttd_conn_link(struct conn *c);
+void td_mqttd_conn_unlink(struct conn *c);
+
 /* ---- packets (packets.c) ---- */
 
 void td_mqttd_packet_handle(struct conn *c, const struct td_mqtt_packet *packet, td_mono now);
@@ -125,7 +143,9 @@ void td_mqttd_conn_opened(struct conn *c, td_mono now);
 /* A message that the store keeps for sessions: gone when no session is owed it any more. */
 struct kept {
     uint64_t number; /* its key */
-    uint32_t route_count, routes_left;
+    uint32_t route_count;
+    _Atomic uint32_t routes_left; /* of one loop unless `apart`: then see td_mqttd_kept_drop() */
+    bool apart; /* on several loops: there were more or fewer of them when it was stored */
     struct route {
         uint64_t session; /* number */
         bool row;         /* the store has a row for it, to be deleted with the message */
@@ -197,6 +217,9 @@ struct session {
     bool dead;                 /* in d->dead: freed when the turn ends */
     bool trusted;              /* its principal may everything */
     struct session *next_dead;
+    struct session *next_member; /* in d->members */
+    bool member;                 /* of a shared group that loop 0 serves */
+    bool member_told;            /* its load is to be told: it stands in d->members */
     uint32_t key_n;
     uint8_t principal_n;
     uint8_t key[]; /* principal NUL client id, see session_key() */
@@ -255,6 +278,17 @@ void td_mqttd_session_end(struct session *s);
 void td_mqttd_session_offline(struct session *s, bool will, td_mono now);
 /* Its connection may speak: sends again what was under way, then what waits. */
 void td_mqttd_session_online(struct session *s);
+/* Of all loops. */
+uint64_t td_mqttd_sessions_all(const struct td_mqttd *d);
+/* The number that a session has in the store. */
+void td_mqttd_session_number_set(struct session *s, uint64_t number);
+/* As td_hub_subscribe() and td_hub_unsubscribe(); loop 0 hears of members of shared groups. */
+enum td_err td_mqttd_session_subscribe(struct session *s, td_slice filter,
+                                       const struct td_subscribe_options *options, bool *existed);
+enum td_err td_mqttd_session_unsubscribe(struct session *s, td_slice filter);
+/* Other loops need not find it any more. */
+void td_mqttd_session_unlist(struct session *s);
+void td_mqttd_session_load_changed(struct session *s);
 void td_mqttd_session_expiry_set(struct session *s, uint32_t expiry_s);
 void td_mqttd_session_will_clear(struct session *s);
 void td_mqttd_session_will_send(struct session *s, td_mono now);
@@ -383,6 +417,8 @@ void td_mqttd_shared_return(struct session *s, uint32_t key, uint32_t load_max);
 bool td_mqttd_shared_hand_over(struct session *s, struct entry *e, uint32_t load_max);
 /* The same when its session ends: to whoever is a member, and also QoS 1 that was sent. */
 void td_mqttd_shared_end(struct session *s);
+/* On another loop than 0: it chooses again. False: this is loop 0, or the only one. */
+bool td_mqttd_shared_give_back(struct session *s, struct entry *e, uint32_t load_max);
 /* s is there now: it and others take what absent members of its groups hold. */
 void td_mqttd_shared_gather(struct session *s);
 /* ---- how fast, how many at once (limit.c) ---- */
@@ -469,6 +505,8 @@ void td_mqttd_keep_id(struct session *s, uint16_t packet_id);
 void td_mqttd_keep_id_gone(struct session *s, uint16_t packet_id);
 /* The route of e has its packet id (received: its PUBREC came). */
 void td_mqttd_keep_route(struct session *s, const struct entry *e, bool received);
+/* One route less; true: it was the last. */
+bool td_mqttd_kept_drop(struct kept *k);
 /* The session is owed e no more. */
 void td_mqttd_keep_route_gone(struct session *s, struct entry *e);
 void td_mqttd_keep_message(struct td_mqttd *d, const struct td_message *m, struct entry **entries,
@@ -495,9 +533,14 @@ struct td_mqttd {
     struct session *pump_durable;    /* wait until the store's durable LSN moves */
     struct session *dead;
     struct td_heap conn_timers, session_timers;
-    uint64_t next_session, next_message;
-    uint64_t settled;      /* the durable LSN that was acted on */
-    struct entry **routed; /* by the delivery under way, with whose they are */
+    uint64_t next_session, next_message; /* the last ones given; */
+    uint64_t stride;                     /* each loop has its own: numbers apart by how many */
+    struct td_map by_number;             /* sessions, for other loops; with one loop empty */
+    struct conn *moving;                 /* to another loop, when the turn ends */
+    struct session *members;             /* of shared groups, whose load has changed */
+    uint32_t unnamed;                    /* clients without an id, spread over the loops */
+    uint64_t settled;                    /* the durable LSN that was acted on */
+    struct entry **routed;               /* by the delivery under way, with whose they are */
     struct session **routed_to;
     size_t routed_count, routed_cap;
     uint32_t reached;                    /* sessions that were delivered to, by all publishes, */
@@ -525,10 +568,5 @@ struct td_mqttd {
     struct td_buf key, record; /* keep.c's */
     uint8_t *read;             /* READ_BYTES */
 };
-
-static inline uint64_t durable_lsn(const struct td_mqttd *d)
-{
-    return td_store_durable(d->parts->store);
-}
 
 #endif

@@ -20,7 +20,7 @@ enum route_state { ROUTE_SENT = 1, ROUTE_RECEIVED = 2, ROUTE_GONE = 3 };
 
 enum { HAS_WILL = 1, WILL_RETAIN = 2 };
 
-enum { HAS_AUTHOR = 1 << 11 }; /* in the flags of a message, above its hops */
+enum { HAS_AUTHOR = 1 << 11, HAS_COMMIT = 1 << 12 }; /* in a message's flags, above its hops */
 
 /* ---- moments ---- */
 
@@ -88,18 +88,22 @@ static td_slice key_id(struct session *s, uint16_t packet_id)
 
 static void put(struct td_mqttd *d, uint8_t kind, td_slice key)
 {
-    td_store_put(d->parts->store, kind, key, td_buf_slice(&d->record));
+    td_stage_put(d->parts, kind, key, td_buf_slice(&d->record));
 }
 
 /* ---- messages ---- */
 
-static void add_message(struct td_mqttd *d, struct td_buf *b, const struct td_message *m,
-                        td_wall expires)
+/* `commit`: of several loops, see serve/loop/ledger.c; 0: none. */
+static void add_message(const struct td_mqttd *d, struct td_buf *b, const struct td_message *m,
+                        td_wall expires, uint64_t commit)
 {
     td_slice author = td_guard_name(d->parts->guard, m->author);
     bool named = author.n > 0 && !td_slice_eq(author, TD_STR(TD_GUARD_LOCAL));
     add_varint(b, (uint64_t)m->qos | (m->retain ? 4u : 0u) | (uint64_t)m->hops << 3 |
-                      (named ? HAS_AUTHOR : 0u));
+                      (named ? HAS_AUTHOR : 0u) | (commit != 0 ? HAS_COMMIT : 0u));
+    if (commit != 0) {
+        add_varint(b, commit);
+    }
     add_varint(b, (uint64_t)expires);
     add_varint(b, (uint64_t)m->at);
     add_varint(b, m->origin);
@@ -123,9 +127,11 @@ static uint32_t author_of(const struct td_mqttd *d, td_slice name)
 }
 
 /* The slices borrow from the record. */
-static td_wall read_message(const struct td_mqttd *d, struct td_cursor *c, struct td_message *out)
+static td_wall read_message(const struct td_mqttd *d, struct td_cursor *c, struct td_message *out,
+                            uint64_t *commit)
 {
     uint64_t flags = td_cursor_varint64(c);
+    *commit = (flags & HAS_COMMIT) != 0 ? td_cursor_varint64(c) : 0;
     td_wall expires = (td_wall)td_cursor_varint64(c);
     *out = (struct td_message){.qos = flags & 3, .retain = (flags & 4) != 0, .expires = TD_NEVER};
     out->hops = (uint8_t)(flags >> 3);
@@ -143,13 +149,13 @@ static td_wall read_message(const struct td_mqttd *d, struct td_cursor *c, struc
 void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m)
 {
     if (m->payload.n == 0) {
-        td_store_del(d->parts->store, TD_STATE_RETAINED, m->topic);
+        td_stage_del(d->parts, TD_STATE_RETAINED, m->topic);
         return;
     }
     struct td_message kept = *m;
     kept.origin = m->owner; /* a session's number means nothing after a restart */
     td_buf_clear(&d->record);
-    add_message(d, &d->record, &kept, wall_of(d, m->expires, d->now));
+    add_message(d, &d->record, &kept, wall_of(d, m->expires, d->now), 0);
     put(d, TD_STATE_RETAINED, m->topic);
 }
 
@@ -160,7 +166,7 @@ void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
 
 void td_mqttd_retain_forget(struct td_mqttd *d, td_slice topic)
 {
-    td_store_del(d->parts->store, TD_STATE_RETAINED, topic);
+    td_stage_del(d->parts, TD_STATE_RETAINED, topic);
     td_mqttd_keep_piece(d);
 }
 
@@ -172,7 +178,7 @@ static void add_will(struct session *s, struct td_buf *b, td_mono now)
     td_wall span = m->expires == TD_NEVER ? 0 : m->expires;
     add_varint(b, s->will.delay_s);
     add_varint(b, (uint64_t)wall_of(s->d, s->will_at, now));
-    add_message(s->d, b, m, span);
+    add_message(s->d, b, m, span, 0);
 }
 
 void td_mqttd_keep_session(struct session *s, td_mono now)
@@ -192,14 +198,14 @@ void td_mqttd_keep_session(struct session *s, td_mono now)
 
 void td_mqttd_keep_session_gone(struct session *s)
 {
-    struct td_store *store = s->d->parts->store;
+    struct td_parts *parts = s->d->parts;
     if (!s->recorded) {
         return;
     }
     s->recorded = false;
-    td_store_del(store, TD_STATE_SESSION, session_key(s));
+    td_stage_del(parts, TD_STATE_SESSION, session_key(s));
     for (const struct td_subscription *sub = s->sub.first; sub != NULL; sub = sub->next) {
-        td_store_del(store, TD_STATE_SUBSCRIPTION, key_subscription(s, sub->filter));
+        td_stage_del(parts, TD_STATE_SUBSCRIPTION, key_subscription(s, sub->filter));
     }
     uint32_t at = 0;
     for (uint16_t id; (id = td_mqtt_ids_next(&s->ids, &at)) != 0;) {
@@ -221,7 +227,7 @@ void td_mqttd_keep_subscription(struct session *s, td_slice filter,
 
 void td_mqttd_keep_subscription_gone(struct session *s, td_slice filter)
 {
-    td_store_del(s->d->parts->store, TD_STATE_SUBSCRIPTION, key_subscription(s, filter));
+    td_stage_del(s->d->parts, TD_STATE_SUBSCRIPTION, key_subscription(s, filter));
 }
 
 void td_mqttd_keep_id(struct session *s, uint16_t packet_id)
@@ -232,7 +238,7 @@ void td_mqttd_keep_id(struct session *s, uint16_t packet_id)
 
 void td_mqttd_keep_id_gone(struct session *s, uint16_t packet_id)
 {
-    td_store_del(s->d->parts->store, TD_STATE_QOS2_IN, key_id(s, packet_id));
+    td_stage_del(s->d->parts, TD_STATE_QOS2_IN, key_id(s, packet_id));
 }
 
 /* ---- what sessions are owed ---- */
@@ -263,11 +269,22 @@ static void add_route(struct td_buf *b, const struct session *s, const struct en
     }
 }
 
+bool td_mqttd_kept_drop(struct kept *k)
+{
+    if (k->apart) { /* each loop's part of it is behind this; the last one sees all of them */
+        return atomic_fetch_sub_explicit(&k->routes_left, 1, memory_order_acq_rel) == 1;
+    }
+    uint32_t left = atomic_load_explicit(&k->routes_left, memory_order_relaxed) - 1;
+    atomic_store_explicit(&k->routes_left, left, memory_order_relaxed);
+    return left == 0;
+}
+
 static struct kept *kept_new(uint64_t number, size_t routes)
 {
     struct kept *k = td_alloc(sizeof *k + routes * sizeof k->routes[0]);
     k->number = number;
-    k->route_count = k->routes_left = (uint32_t)routes;
+    k->route_count = (uint32_t)routes;
+    atomic_init(&k->routes_left, (uint32_t)routes);
     return k;
 }
 
@@ -282,10 +299,11 @@ static void keep_group(struct td_mqttd *d, const struct td_message *m, struct en
     if (routes == 0) {
         return;
     }
-    struct kept *k = kept_new(++d->next_message, routes);
+    d->next_message += d->stride;
+    struct kept *k = kept_new(d->next_message, routes);
     uint32_t at = 0;
     td_buf_clear(&d->record);
-    add_message(d, &d->record, m, wall_of(d, m->expires, d->now));
+    add_message(d, &d->record, m, wall_of(d, m->expires, d->now), td_stage_commit(d->parts));
     add_varint(&d->record, routes);
     for (size_t i = 0; i < count; i++) {
         if (entry_durable(entries[i], sessions[i]) && routed_before(sessions, i) == again) {
@@ -323,18 +341,19 @@ void td_mqttd_keep_route(struct session *s, const struct entry *e, bool received
 void td_mqttd_keep_route_gone(struct session *s, struct entry *e)
 {
     struct kept *k = e->kept;
-    struct td_store *store = s->d->parts->store;
-    e->kept = NULL;
-    if (--k->routes_left > 0) {
-        e->kept = k;
+    struct td_parts *parts = s->d->parts;
+    if (k->apart || atomic_load_explicit(&k->routes_left, memory_order_relaxed) >
+                        1) { /* it may be another loop's in a moment */
         put_route(s, e, ROUTE_GONE);
-        e->kept = NULL;
+    }
+    e->kept = NULL;
+    if (!td_mqttd_kept_drop(k)) {
         return;
     }
-    td_store_del(store, TD_STATE_MESSAGE, key_u64s(s->d, k->number, NULL));
+    td_stage_del(parts, TD_STATE_MESSAGE, key_u64s(s->d, k->number, NULL));
     for (uint32_t i = 0; i < k->route_count; i++) {
         if (k->routes[i].row) {
-            td_store_del(store, TD_STATE_ROUTE, key_u64s(s->d, k->number, &k->routes[i].session));
+            td_stage_del(parts, TD_STATE_ROUTE, key_u64s(s->d, k->number, &k->routes[i].session));
         }
     }
     free(k);
@@ -342,9 +361,8 @@ void td_mqttd_keep_route_gone(struct session *s, struct entry *e)
 
 void td_mqttd_keep_piece(struct td_mqttd *d)
 {
-    struct td_store *store = d->parts->store;
-    if (td_store_batch_bytes(store) > td_store_batch_max(store) / 8) {
-        (void)td_store_batch_end(store, TD_STORE_1S);
+    if (td_stage_bytes(d->parts) > td_stage_max(d->parts) / 8) {
+        (void)td_stage_end(d->parts, TD_STORE_1S);
     }
 }
 
@@ -353,11 +371,13 @@ void td_mqttd_keep_piece(struct td_mqttd *d)
 struct restore {
     struct td_mqttd *d;
     td_mono now;
-    struct td_map by_number; /* sessions; keys are numbers inside of them */
-    struct td_map routes;    /* struct route_row by (message, session) */
-    uint64_t damaged;        /* entries that could not be read */
-    struct td_buf orphans;   /* whose session or message is gone: kind and key, to be deleted */
-    struct session *ghost;   /* has what shared groups had given to sessions that are no more */
+    struct td_map by_number;             /* sessions; keys are numbers inside of them */
+    struct td_map routes;                /* struct route_row by (message, session) */
+    uint64_t damaged;                    /* entries that could not be read */
+    uint64_t last_session, last_message; /* numbers */
+    uint64_t commit;                     /* the last one of several loops that the store has */
+    struct td_buf orphans; /* whose session or message is gone: kind and key, to be deleted */
+    struct session *ghost; /* has what shared groups had given to sessions that are no more */
 };
 
 struct route_row {
@@ -384,23 +404,24 @@ static void orphans_delete(struct restore *r)
     struct td_cursor c = td_cursor_of(td_buf_slice(&r->orphans));
     while (td_cursor_left(&c) > 0) {
         uint8_t kind = td_cursor_u8(&c);
-        td_store_del(r->d->parts->store, kind, td_cursor_lump(&c));
+        td_stage_del(r->d->parts, kind, td_cursor_lump(&c));
         td_mqttd_keep_piece(r->d);
     }
-    (void)td_store_batch_end(r->d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(r->d->parts, TD_STORE_1S);
     td_buf_fini(&r->orphans);
 }
 
 /* Sessions whose rows had keys of the older form get one of today's. */
-static void sessions_rename(const struct restore *r)
+static void sessions_rename(const struct restore *r, struct td_mqttd *d)
 {
-    for (size_t i = 0; i < r->d->sessions.count; i++) {
-        struct session *s = r->d->sessions.entries[i].value;
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.entries[i].value;
         if (!s->recorded) {
             td_mqttd_keep_session(s, r->now);
-            td_mqttd_keep_piece(r->d);
+            td_mqttd_keep_piece(d);
         }
     }
+    (void)td_stage_end(d->parts, TD_STORE_1S);
 }
 
 static void will_restore(struct restore *r, struct session *s, struct td_cursor *c)
@@ -408,7 +429,8 @@ static void will_restore(struct restore *r, struct session *s, struct td_cursor 
     uint32_t delay_s = (uint32_t)td_cursor_varint64(c);
     td_wall at = (td_wall)td_cursor_varint64(c);
     struct td_message m;
-    td_wall span = read_message(r->d, c, &m);
+    uint64_t commit;
+    td_wall span = read_message(s->d, c, &m, &commit);
     if (c->err != TD_OK || !td_topic_valid(m.topic)) {
         td_cursor_fail(c, TD_ECORRUPT);
         return;
@@ -421,6 +443,13 @@ static void will_restore(struct restore *r, struct session *s, struct td_cursor 
     td_mono due =
         at == 0 ? td_mono_after(r->now, (td_ms)delay_s * 1000) : mono_of(r->d, at, r->now);
     s->will_at = due > least ? due : least;
+}
+
+/* The loop where the session of a client id lives. */
+static struct td_mqttd *home_of(const struct restore *r, td_slice client_id)
+{
+    const struct td_loop *l = r->d->parts->loop;
+    return l == NULL ? r->d : td_loop_mqttd(l, td_loop_of(l, client_id));
 }
 
 static void session_row(void *ctx, td_slice key, td_slice value)
@@ -438,26 +467,26 @@ static void session_row(void *ctx, td_slice key, td_slice value)
         key = td_mqttd_session_key(r->d, TD_STR(TD_GUARD_LOCAL), key);
         principal_n = strlen(TD_GUARD_LOCAL);
     }
-    if (td_mqttd_session_find(r->d, key) != NULL) { /* a crash came between the two forms */
+    struct td_mqttd *d = home_of(r, td_slice_skip(key, td_slice_find(key, '\0') + 1));
+    if (td_mqttd_session_find(d, key) != NULL) { /* a crash came between the two forms */
         return;
     }
-    struct td_principal *who =
-        td_guard_principal(r->d->parts->guard, td_slice_head(key, principal_n));
+    struct td_principal *who = td_guard_principal(d->parts->guard, td_slice_head(key, principal_n));
     if (who == NULL) { /* taken from the users file since */
         orphan(r, TD_STATE_SESSION, key);
         r->d->stats.sessions_revoked++;
         return;
     }
     struct session *s = c.err == TD_OK && principal_n <= UINT8_MAX && key.n <= TD_STORE_KEY_MAX
-                            ? td_mqttd_session_new(r->d, key, who)
+                            ? td_mqttd_session_new(d, key, who)
                             : NULL;
     if (s == NULL) {
-        td_principal_unref(r->d->parts->guard, who);
+        td_principal_unref(d->parts->guard, who);
         r->damaged++;
         return;
     }
-    s->number = s->sub.id = number;
-    r->d->next_session = number > r->d->next_session ? number : r->d->next_session;
+    td_mqttd_session_number_set(s, number);
+    r->last_session = number > r->last_session ? number : r->last_session;
     td_mqttd_session_expiry_set(s, expiry_s);
     s->recorded = !before;
     if ((flags & HAS_WILL) != 0) {
@@ -490,8 +519,7 @@ static void subscription_row(void *ctx, td_slice key, td_slice value)
     if (s == NULL) {
         orphan(r, TD_STATE_SUBSCRIPTION, key);
     } else if (k.err != TD_OK || c.err != TD_OK ||
-               td_hub_subscribe(r->d->parts->hub, &s->sub, td_slice_skip(key, 8), &options,
-                                &existed) != TD_OK) {
+               td_mqttd_session_subscribe(s, td_slice_skip(key, 8), &options, &existed) != TD_OK) {
         r->damaged++;
     }
 }
@@ -537,9 +565,11 @@ static struct route_row *route_of(const struct restore *r, uint64_t message, uin
 
 enum { IDS_MAX = 1024 }; /* subscription identifiers of one delivery */
 
-/* Reads one route and makes its entry, unless it has come to its end. */
+/* Reads one route and makes its entry, unless it has come to its end. `home`: where the last one
+ * went; loops may have been more or fewer when the message was stored. `author`: as loop 0 knows
+ * it. */
 static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k, uint32_t at,
-                          struct td_message *m)
+                          struct td_message *m, const struct td_mqttd **home, uint32_t author)
 {
     uint32_t ids[IDS_MAX];
     uint64_t number = td_cursor_varint64(c);
@@ -564,9 +594,18 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
         k->routes_left--;
         return;
     }
+    if (stray) {
+        s = r->ghost;
+    }
+    if (*home != s->d) { /* each loop has its own copy, and its own numbers of authors */
+        k->apart |= *home != NULL;
+        td_message_done(m);
+        m->author = author == 0 ? 0 : author_of(s->d, td_guard_name(r->d->parts->guard, author));
+        *home = s->d;
+    }
     struct td_delivery d = {
         .ids = ids, .id_count = (uint16_t)id_count, .group = group, .group_durable = group != 0};
-    struct entry *e = td_mqttd_entry_new(stray ? r->ghost : s, m, &d, flags & 3, (flags & 4) != 0);
+    struct entry *e = td_mqttd_entry_new(s, m, &d, flags & 3, (flags & 4) != 0);
     e->kept = k;
     e->route = at;
     if (stray) {
@@ -582,6 +621,9 @@ static void route_restore(struct restore *r, struct td_cursor *c, struct kept *k
 static void strays_give(struct restore *r)
 {
     struct session *ghost = r->ghost;
+    if (r->d->parts->loop != NULL) {
+        td_loop_settle(r->d->parts->loop); /* members on other loops make themselves known */
+    }
     while (ghost->waiting.first != NULL) {
         struct entry *e = td_mqttd_waiting_take(ghost);
         ghost->number = e->kept->routes[e->route].session; /* whose it was */
@@ -591,7 +633,7 @@ static void strays_give(struct restore *r)
             td_mqttd_keep_piece(r->d);
         }
     }
-    (void)td_store_batch_end(r->d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(r->d->parts, TD_STORE_1S);
     free(ghost);
 }
 
@@ -601,12 +643,18 @@ static void message_row(void *ctx, td_slice key, td_slice value)
     struct td_cursor k = td_cursor_of(key), c = td_cursor_of(value);
     struct td_message m;
     uint64_t number = td_cursor_u64(&k);
-    td_wall expires = read_message(r->d, &c, &m);
+    uint64_t commit;
+    const struct td_mqttd *home = NULL;
+    td_wall expires = read_message(r->d, &c, &m, &commit);
     uint64_t routes = td_cursor_varint64(&c);
     td_cursor_in(&c, routes, 1, value.n, TD_ECORRUPT);
-    r->d->next_message = number > r->d->next_message ? number : r->d->next_message;
+    r->last_message = number > r->last_message ? number : r->last_message;
     if (k.err != TD_OK || c.err != TD_OK || !td_topic_valid(m.topic)) {
         r->damaged++;
+        return;
+    }
+    if (commit > r->commit) { /* a part of what never came about; its sender says it again */
+        orphan(r, TD_STATE_MESSAGE, key);
         return;
     }
     if (td_guard_author_gone(r->d->parts->guard, m.author)) {
@@ -615,9 +663,10 @@ static void message_row(void *ctx, td_slice key, td_slice value)
         return;
     }
     m.expires = mono_of(r->d, expires, r->now);
+    uint32_t author = m.author;
     struct kept *kept = kept_new(number, (size_t)routes);
     for (uint32_t i = 0; i < routes; i++) {
-        route_restore(r, &c, kept, i, &m);
+        route_restore(r, &c, kept, i, &m, &home, author);
     }
     td_message_done(&m);
     if (kept->routes_left == 0) {
@@ -631,7 +680,8 @@ static void retained_row(void *ctx, td_slice key, td_slice value)
     struct restore *r = ctx;
     struct td_cursor c = td_cursor_of(value);
     struct td_message m;
-    td_wall expires = read_message(r->d, &c, &m);
+    uint64_t commit;
+    td_wall expires = read_message(r->d, &c, &m, &commit);
     if (c.err != TD_OK || !td_topic_valid(m.topic)) {
         r->damaged++;
         return;
@@ -671,15 +721,51 @@ static void windows_move(struct td_mqttd *d)
     }
 }
 
+static void setting_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor c = td_cursor_of(value);
+    if (td_slice_eq(key, TD_STR(TD_LOOP_COMMIT_KEY))) {
+        r->commit = td_cursor_u64(&c);
+    }
+}
+
+/* Numbers go on behind all that were given, each loop's own, so that none is given twice. */
+static void loop_ready(const struct restore *r, struct td_mqttd *d, unsigned number)
+{
+    d->next_session = r->last_session - r->last_session % d->stride + number;
+    d->next_session += d->next_session < r->last_session ? d->stride : 0;
+    d->next_message = r->last_message - r->last_message % d->stride + number;
+    d->next_message += d->next_message < r->last_message ? d->stride : 0;
+    sessions_rename(r, d);
+    windows_move(d);
+}
+
+static void loops_ready(const struct restore *r)
+{
+    struct td_loop *l = r->d->parts->loop;
+    loop_ready(r, r->d, 0);
+    for (unsigned i = 1; l != NULL && i < td_loop_count(l); i++) {
+        loop_ready(r, td_loop_mqttd(l, i), i);
+    }
+    if (l != NULL) {
+        td_loop_commit_set(l, r->commit);
+    }
+}
+
 enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf *why)
 {
     static const struct {
         uint8_t kind;
         void (*row)(void *ctx, td_slice key, td_slice value);
     } kinds[] = {
-        {TD_STATE_SESSION, session_row}, {TD_STATE_SUBSCRIPTION, subscription_row},
-        {TD_STATE_QOS2_IN, id_row},      {TD_STATE_ROUTE, route_row},
-        {TD_STATE_MESSAGE, message_row}, {TD_STATE_RETAINED, retained_row},
+        {TD_STATE_SETTING, setting_row},
+        {TD_STATE_SESSION, session_row},
+        {TD_STATE_SUBSCRIPTION, subscription_row},
+        {TD_STATE_QOS2_IN, id_row},
+        {TD_STATE_ROUTE, route_row},
+        {TD_STATE_MESSAGE, message_row},
+        {TD_STATE_RETAINED, retained_row},
     };
     uint64_t seed;
     struct restore r = {.d = d, .now = now};
@@ -693,9 +779,8 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
         err = td_store_state_each(d->parts->store, kinds[i].kind, kinds[i].row, &r);
     }
     routes_clean(&r);
-    sessions_rename(&r);
+    loops_ready(&r);
     orphans_delete(&r);
-    windows_move(d);
     strays_give(&r);
     td_map_fini(&r.by_number);
     td_map_fini(&r.routes);

@@ -22,15 +22,18 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     d->limits = (struct td_mqtt_limits)TD_MQTT_LIMITS_DEFAULT;
     /* One publish may put its message three times into a batch: as retained, for the sessions, and
      * for those that have it by a group as well. The rest is for the routes. */
-    uint64_t fits = td_store_batch_max(parts->store) / 8 * 7 / 3;
+    uint64_t fits = td_stage_max(parts) / 8 * 7 / 3;
     d->limits.packet_bytes_max = least(fits, config->packet_bytes_max);
     d->limits.connect_bytes_max = least(fits, d->limits.connect_bytes_max);
     d->limits.receive_max = config->receive_max;
     d->limits.alias_max = config->alias_max;
+    d->stride = parts->loop == NULL ? 1 : td_loop_count(parts->loop);
+    d->next_session = UINT64_MAX / 2; /* while restoring: nobody's; see td_mqttd_keep_restore() */
     d->now = parts->sys->mono(parts->sys);
     d->read = td_alloc(READ_BYTES);
     td_map_init(&d->sessions, seed);
     td_map_init(&d->by_id, seed);
+    td_map_init(&d->by_number, seed);
     td_heap_init(&d->conn_timers);
     td_heap_init(&d->session_timers);
     td_buf_init(&d->scratch, SIZE_MAX);
@@ -49,14 +52,19 @@ enum td_err td_mqttd_new(struct td_parts *parts, const struct td_serve_mqtt_conf
                          struct td_buf *why)
 {
     struct td_mqttd *d = make(parts, config);
-    enum td_err err = td_mqttd_keep_restore(d, d->now, why);
-    if (err == TD_OK) {
-        struct td_listener_plan plan = {parts->sys, TD_SERVE_MQTT, td_mqttd_conn_accept, d};
-        err = td_listeners_open(&plan, listeners, &d->listeners, why);
+    const struct td_listener_plan plan = {parts->sys, TD_SERVE_MQTT, td_mqttd_conn_accept, d};
+    enum td_err err = TD_OK;
+    parts->mqttd = d;
+    if (parts->loop != NULL && td_loop_number(parts->loop) != 0) {
+        td_listeners_copy(&plan, listeners, &d->listeners);
+    } else {
+        err = td_mqttd_keep_restore(d, d->now, why);
+        err = err == TD_OK ? td_listeners_open(&plan, listeners, &d->listeners, why) : err;
     }
     if (err != TD_OK) {
         td_listeners_close(parts->sys, &d->listeners);
         td_mqttd_free(d);
+        parts->mqttd = NULL;
         return err;
     }
     *out = d;
@@ -84,7 +92,7 @@ void td_mqttd_free(struct td_mqttd *d)
         d->conns = c->next;
         td_mqttd_conn_free(c);
     }
-    d->touched = d->waiting = NULL;
+    d->touched = d->waiting = d->moving = NULL;
     td_mqttd_conns_reap(d);
     td_mqttd_sessions_free(d);
     while (d->spare_count > 0) {
@@ -93,6 +101,7 @@ void td_mqttd_free(struct td_mqttd *d)
     td_listeners_free(&d->listeners);
     td_map_fini(&d->sessions);
     td_map_fini(&d->by_id);
+    td_map_fini(&d->by_number);
     if (d->verdicts != NULL) {
         td_guard_cache_free(d->verdicts);
     }
@@ -123,6 +132,9 @@ void td_mqttd_turn(struct td_mqttd *d, td_mono now)
             break;
         }
         td_mqttd_conns_flush(d, now);
+    }
+    if (d->parts->loop != NULL) {
+        td_mqttd_loops_turn(d);
     }
     td_mqttd_conns_reap(d);
     td_mqttd_sessions_reap(d);

@@ -225,4 +225,28 @@ void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m);
  * them the batch is ended now and then. */
 void td_mqttd_retain_forget(struct td_mqttd *d, td_slice topic);
 
+/* ---- for serve/loop ---- */
+
+struct td_loop_moved;
+
+/* A connection comes from another loop; `moved` is read during the call. */
+void td_mqttd_arrived(struct td_mqttd *d, const struct td_loop_moved *moved);
+/* It will never arrive (the process ends): frees it. */
+void td_mqttd_lost(const struct td_loop_moved *moved);
+/* A session hears a message as the member of a group that was chosen. */
+void td_mqttd_hear(struct td_mqttd *d, uint64_t session, struct td_message *m,
+                   const struct td_delivery *delivery);
+/* What an absent member of a group with that key was not sent goes back to loop 0. */
+void td_mqttd_gather(struct td_mqttd *d, uint64_t session, uint32_t key);
+/* On loop 0: a member of shared groups is there now, of this loop or another: absent ones give what
+ * they hold. Of one of its subscriptions, NULL: of all. */
+void td_mqttd_shared_come(struct td_subscriber *who, const struct td_subscription *only);
+/* A retained message that a session of the loop asked for. */
+void td_mqttd_owe_retained(struct td_mqttd *d, uint64_t session, struct td_message *m, uint8_t qos,
+                           uint32_t id);
+/* The publish under way goes to loop 0, which knows whom it reaches. */
+void td_mqttd_reached_elsewhere(struct td_mqttd *d);
+/* What others say is read before the turn's events. */
+void td_mqttd_clock_set(struct td_mqttd *d, td_mono now);
+
 #endif

@@ -7,9 +7,9 @@
 #include "serve/mqtt/inner.h"
 #include "serve/proof.h"
 
-static struct td_store *store_of(const struct conn *c)
+static struct td_parts *parts_of(const struct conn *c)
 {
-    return c->d->parts->store;
+    return c->d->parts;
 }
 
 /* ---- messages ---- */
@@ -48,13 +48,17 @@ struct accept {
     td_slice method, proof; /* of enhanced authentication; empty: none */
 };
 
+/* An id whose sessions live on this loop. */
 static void assign_id(struct td_mqttd *d, char out[33])
 {
+    const struct td_loop *l = d->parts->loop;
     uint8_t bytes[16];
-    d->parts->sys->random(d->parts->sys, bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    }
+    do {
+        d->parts->sys->random(d->parts->sys, bytes, sizeof bytes);
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+        }
+    } while (l != NULL && td_loop_of(l, td_slice_of(out)) != td_loop_number(l));
 }
 
 static uint32_t expiry_granted(const struct td_mqttd *d, const struct td_mqtt_packet *p)
@@ -199,7 +203,7 @@ static uint8_t connect_refusal(const struct conn *c, const struct td_mqtt_packet
     if (p->connect.has_will && td_slice_starts(p->connect.will_topic, TD_STR("$SYS/"))) {
         return TD_MQTT_REASON_NOT_AUTHORIZED; /* what stands there is the hub's word */
     }
-    if (td_store_failed(c->d->parts->store)) {
+    if (td_stage_failed(c->d->parts)) {
         return TD_MQTT_REASON_SERVER_UNAVAILABLE;
     }
     return TD_MQTT_REASON_SUCCESS;
@@ -293,7 +297,7 @@ void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
     uint64_t lsn = 0;
     if (session_durable(s) || s->will.m != NULL || s->recorded) {
         td_mqttd_keep_session(s, now); /* a resumed one's old record may say that it ends soon */
-        lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
+        lsn = td_stage_end(parts_of(c), TD_STORE_NOW);
     }
     connack(c, lsn, &a);
     if (c->session == NULL) { /* too large for this client */
@@ -349,7 +353,7 @@ static void qos2_take_back(struct session *s, const struct td_mqtt_packet *p)
         if (session_durable(s)) {
             td_mqttd_keep_id_gone(s, p->id);
         }
-        (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
+        (void)td_stage_end(s->d->parts, TD_STORE_1S);
     }
 }
 
@@ -361,7 +365,8 @@ struct outcome {
 
 static uint64_t topics_known(const struct td_parts *parts)
 {
-    return td_hub_stats(parts->hub)->nodes + td_store_stats(parts->store)->streams;
+    uint64_t streams = parts->store == NULL ? 0 : td_store_stats(parts->store)->streams;
+    return td_hub_stats(parts->hub)->nodes + streams;
 }
 
 static struct outcome outcome_now(const struct td_mqttd *d, bool topics)
@@ -453,7 +458,7 @@ static void on_pubrel(struct conn *c, const struct td_mqtt_packet *p, td_mono no
     bool known = td_mqtt_ids_remove(&s->ids, p->id);
     if (known && session_durable(s)) {
         td_mqttd_keep_id_gone(s, p->id);
-        lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
+        lsn = td_stage_end(parts_of(c), TD_STORE_NOW);
     }
     td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBCOMP, p->id,
                       known ? TD_MQTT_REASON_SUCCESS : TD_MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
@@ -495,7 +500,7 @@ static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, 
         s->d->stats.subscribe_denied++;
         return TD_MQTT_REASON_NOT_AUTHORIZED;
     }
-    enum td_err err = td_hub_subscribe(s->d->parts->hub, &s->sub, f->filter, &options, existed);
+    enum td_err err = td_mqttd_session_subscribe(s, f->filter, &options, existed);
     if (err != TD_OK) {
         return err == TD_EFULL ? TD_MQTT_REASON_QUOTA_EXCEEDED
                                : TD_MQTT_REASON_TOPIC_FILTER_INVALID;
@@ -536,7 +541,7 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     for (size_t i = 0; td_mqtt_filter_next(p, &rest, &f); i++) {
         td_assert(td_buf_add_u8(&codes, subscribe_one(c->session, &f, id, &existed[i])) == TD_OK);
     }
-    uint64_t lsn = td_store_batch_end(store_of(c), TD_STORE_NOW);
+    uint64_t lsn = td_stage_interest(d->parts, td_stage_end(d->parts, TD_STORE_NOW));
     td_buf_clear(&d->scratch);
     td_assert(td_buf_add(&d->scratch, td_buf_slice(&codes)) == TD_OK);
     codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
@@ -557,7 +562,7 @@ static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mo
     struct td_mqtt_filter f;
     td_buf_clear(&d->scratch);
     while (td_mqtt_filter_next(p, &rest, &f)) {
-        bool existed = td_hub_unsubscribe(d->parts->hub, &s->sub, f.filter) == TD_OK;
+        bool existed = td_mqttd_session_unsubscribe(s, f.filter) == TD_OK;
         if (existed && session_durable(s)) {
             td_mqttd_keep_subscription_gone(s, f.filter);
         }
@@ -568,7 +573,7 @@ static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mo
                                                      : TD_MQTT_REASON_NO_SUBSCRIPTION_EXISTED) ==
                   TD_OK);
     }
-    codes_answer(c, td_store_batch_end(store_of(c), TD_STORE_NOW), TD_MQTT_UNSUBACK, p->id);
+    codes_answer(c, td_stage_end(parts_of(c), TD_STORE_NOW), TD_MQTT_UNSUBACK, p->id);
 }
 
 /* ---- the rest ---- */

@@ -34,6 +34,11 @@ static void give(void *ctx, struct td_message *m)
 static void answer(struct session *s, td_slice filter, uint8_t qos, uint32_t id)
 {
     struct retained_to to = {s, qos, id};
+    struct td_loop *l = s->d->parts->loop;
+    if (l != NULL && td_loop_number(l) != 0) { /* they stand on loop 0 */
+        td_loop_ask_retained(l, s->number, filter, qos, id);
+        return;
+    }
     td_hub_retained_each(s->d->parts->hub, filter, s->d->now, give, &to);
 }
 

@@ -45,7 +45,7 @@ static void entry_free(struct session *s, struct entry *e)
 /* Frees it without a word to the store. */
 static void entry_forget(struct session *s, struct entry *e)
 {
-    if (e->kept != NULL && --e->kept->routes_left == 0) {
+    if (e->kept != NULL && td_mqttd_kept_drop(e->kept)) {
         free(e->kept);
     }
     entry_free(s, e);
@@ -130,14 +130,13 @@ struct session *td_mqttd_session_find(const struct td_mqttd *d, td_slice key)
 
 struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td_principal *who)
 {
-    if (d->sessions.count >= d->config.sessions_max) {
+    if (td_mqttd_sessions_all(d) >= d->config.sessions_max) {
         return NULL;
     }
     struct session *s = td_alloc(sizeof *s + key.n);
     s->d = d;
     s->principal = who;
     s->trusted = who->all;
-    s->number = s->sub.id = ++d->next_session;
     s->sub.type = &session_type;
     s->key_n = (uint32_t)key.n;
     s->principal_n = (uint8_t)td_slice_find(key, '\0');
@@ -149,6 +148,8 @@ struct session *td_mqttd_session_new(struct td_mqttd *d, td_slice key, struct td
     td_mqtt_ids_init(&s->ids);
     (void)td_map_put(&d->sessions, session_key(s), s);
     td_mqttd_id_add(s);
+    d->next_session += d->stride;
+    td_mqttd_session_number_set(s, d->next_session);
     d->stats.sessions++;
     return s;
 }
@@ -316,7 +317,7 @@ void td_mqttd_session_shed(struct session *s)
         td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
         td_mqttd_keep_piece(s->d);
     }
-    (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(s->d->parts, TD_STORE_1S);
 }
 
 static void session_deliver(struct td_subscriber *sub, struct td_message *m,
@@ -349,6 +350,7 @@ static void session_deliver(struct td_subscriber *sub, struct td_message *m,
     td_mqttd_waiting_add(s, e);
     routed_add(s, e);
     td_mqttd_session_pump_later(s);
+    td_mqttd_session_load_changed(s);
 }
 
 /* For shared groups: who is connected and has least in hand comes first. */
@@ -381,7 +383,7 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
     if (least > 0) {
         routed_add(s, e);
         (void)route(s->d, e->m);
-        td_mqttd_routed(s->d, td_store_batch_end(s->d->parts->store, TD_STORE_NOW));
+        td_mqttd_routed(s->d, td_stage_end(s->d->parts, TD_STORE_NOW));
     }
     td_mqttd_session_pump_later(s);
 }
@@ -418,6 +420,7 @@ static bool route(struct td_mqttd *d, const struct td_message *m)
         durable = durable || entry_durable(d->routed[i], d->routed_to[i]);
     }
     if (durable) {
+        td_stage_part(d->parts);
         td_mqttd_keep_message(d, m, d->routed, d->routed_to, d->routed_count);
     }
     return durable;
@@ -503,7 +506,7 @@ static void assign_and_keep(struct session *s)
             put = true;
         }
     }
-    uint64_t lsn = td_store_batch_end(s->d->parts->store, TD_STORE_NOW);
+    uint64_t lsn = td_stage_end(s->d->parts, TD_STORE_NOW);
     for (struct entry *e = *from; put && e != NULL; e = e->next) {
         e->lsn = e->kept != NULL && e->qos == 2 ? lsn : e->lsn;
     }
@@ -556,7 +559,7 @@ static void pump_queues(struct session *s)
 {
     assign_and_keep(s);
     while (s->sending.first != NULL && conn_unsent(s->conn) < WRITE_HIGH_BYTES) {
-        if (s->sending.first->lsn > durable_lsn(s->d)) {
+        if (!td_stage_done(s->d->parts, s->sending.first->lsn)) {
             pump_when_durable(s);
             return;
         }
@@ -578,8 +581,8 @@ static void pump(struct session *s)
 
 void td_mqttd_sessions_pump(struct td_mqttd *d)
 {
-    if (d->settled != durable_lsn(d)) {
-        d->settled = durable_lsn(d);
+    if (d->settled != td_stage_clock(d->parts)) {
+        d->settled = td_stage_clock(d->parts);
         while (d->pump_durable != NULL) {
             struct session *s = d->pump_durable;
             d->pump_durable = s->next_pump;
@@ -609,7 +612,8 @@ static void acked_done(struct session *s, struct entry *e, const struct td_mqtt_
         td_mqttd_drop(s, e->m != NULL ? e->m->topic : none, TD_DROP_REFUSED);
     }
     td_mqttd_entry_end(s, e);
-    (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(s->d->parts, TD_STORE_1S);
+    td_mqttd_session_load_changed(s);
     if (s->waiting.first != NULL || s->window.unsent > 0) {
         td_mqttd_session_pump_later(s);
     }
@@ -624,7 +628,7 @@ static void acked_release(struct session *s, struct entry *e, uint16_t id)
     e->m = NULL;
     if (e->kept != NULL) {
         td_mqttd_keep_route(s, e, true);
-        e->lsn = td_store_batch_end(s->d->parts->store, TD_STORE_NOW);
+        e->lsn = td_stage_end(s->d->parts, TD_STORE_NOW);
     }
     td_mqttd_conn_ack(s->conn, e->lsn, TD_MQTT_PUBREL, id, TD_MQTT_REASON_SUCCESS);
 }
@@ -679,6 +683,9 @@ void td_mqttd_session_will_send(struct session *s, td_mono now)
     }
     s->will.m = NULL;
     s->will_at = TD_NEVER;
+    if (s->recorded) { /* in one batch with what the message leaves: it goes out once */
+        td_mqttd_keep_session(s, now);
+    }
     if (!td_mqttd_may_say(s, will->topic, will->retain)) {
         s->d->stats.wills_denied++;
         td_message_unref(will);
@@ -755,6 +762,7 @@ void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
     s->conn = NULL;
     s->tally.since = now;
     s->d->stats.clients--;
+    td_mqttd_session_load_changed(s);
     td_mqttd_shared_return(s, 0, TD_LOAD_ABSENT);
     sending_forget(s);
     if (will && s->will.m != NULL && s->will.delay_s > 0 && s->expiry_s > 0) {
@@ -773,7 +781,7 @@ void td_mqttd_session_offline(struct session *s, bool will, td_mono now)
         s->expiry_s == UINT32_MAX ? TD_NEVER : td_mono_after(now, (td_ms)s->expiry_s * 1000);
     td_mqttd_session_timer_set(s);
     td_mqttd_keep_session(s, now);
-    (void)td_store_batch_end(s->d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(s->d->parts, TD_STORE_1S);
 }
 
 void td_mqttd_session_online(struct session *s)
@@ -781,6 +789,7 @@ void td_mqttd_session_online(struct session *s)
     s->will_at = s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
     td_mqtt_window_resume(&s->window, s->conn->m.peer_receive_max);
+    td_mqttd_session_load_changed(s);
     td_mqttd_session_pump_later(s);
     td_mqttd_shared_gather(s);
 }
@@ -791,6 +800,7 @@ void td_mqttd_session_end(struct session *s)
     s->dead = true;
     (void)td_map_remove(&d->sessions, session_key(s));
     td_mqttd_id_remove(s);
+    td_mqttd_session_unlist(s);
     td_heap_set(&d->session_timers, &s->timer, TD_NEVER);
     if (s->will_at != TD_NEVER) {
         td_mqttd_session_will_send(s, d->now);
@@ -813,7 +823,7 @@ void td_mqttd_session_end(struct session *s)
         td_mqttd_entry_end(s, td_mqttd_waiting_take(s));
         td_mqttd_keep_piece(d);
     }
-    (void)td_store_batch_end(d->parts->store, TD_STORE_1S);
+    (void)td_stage_end(d->parts, TD_STORE_1S);
     td_hub_unsubscribe_all(d->parts->hub, &s->sub);
     d->stats.sessions--;
     s->next_dead = d->dead;
@@ -856,7 +866,7 @@ void td_mqttd_sessions_expire(struct td_mqttd *d, td_mono now)
         } else {
             td_mqttd_session_will_send(s, now);
             td_mqttd_keep_session(s, now);
-            (void)td_store_batch_end(d->parts->store, TD_STORE_1S);
+            (void)td_stage_end(d->parts, TD_STORE_1S);
             td_mqttd_session_timer_set(s);
         }
     }

@@ -16,14 +16,18 @@ bool td_mqttd_shared_hand_over(struct session *s, struct entry *e, uint32_t load
 {
     struct td_mqttd *d = s->d;
     struct td_delivery to;
+    if (td_mqttd_shared_give_back(s, e, load_max)) {
+        return true;
+    }
     if (!td_hub_group_again(d->parts->hub, e->m->topic, e->group, load_max, &to)) {
         return false;
     }
     td_assert(to.to != &s->sub && d->routed_count == 0);
+    td_stage_join(d->parts);
     to.to->type->deliver(to.to, e->m, &to);
     (void)td_mqttd_route(d, e->m);
     td_mqttd_entry_end(s, e);
-    td_mqttd_routed(d, td_store_batch_end(d->parts->store, TD_STORE_NOW));
+    td_mqttd_routed(d, td_stage_joined(d->parts));
     d->stats.redispatched++;
     return true;
 }
@@ -117,15 +121,25 @@ void td_mqttd_shared_end(struct session *s)
 static void gather_from(void *ctx, struct td_subscriber *member)
 {
     struct session *s = td_mqttd_session_of(member);
-    if (s != NULL && (s->conn == NULL || !s->conn->open)) {
+    if (s == NULL) {
+        td_loop_member_gather(member, *(const uint32_t *)ctx);
+    } else if (s->conn == NULL || !s->conn->open) {
         td_mqttd_shared_return(s, *(const uint32_t *)ctx, TD_LOAD_ABSENT);
     }
 }
 
 void td_mqttd_shared_gather(struct session *s)
 {
-    for (struct td_subscription *sub = s->sub.first; sub != NULL; sub = sub->next) {
-        if (sub->group != NULL) {
+    const struct td_loop *l = s->d->parts->loop;
+    if (l == NULL || td_loop_number(l) == 0) { /* else loop 0 does, when it hears of it */
+        td_mqttd_shared_come(&s->sub, NULL);
+    }
+}
+
+void td_mqttd_shared_come(struct td_subscriber *who, const struct td_subscription *only)
+{
+    for (struct td_subscription *sub = who->first; sub != NULL; sub = sub->next) {
+        if (sub->group != NULL && (only == NULL || sub == only)) {
             uint32_t key = td_hub_group_key(sub->filter);
             td_hub_group_unpark(sub, gather_from, &key);
         }
