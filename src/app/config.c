@@ -22,7 +22,9 @@ enum kind {
     SECONDS,
     PERMIT,
     PROTOCOL,
-    OVER
+    OVER,
+    ASK,
+    VERSION
 };
 
 #define LISTENER_SECTION "listener"
@@ -75,11 +77,15 @@ static const char *const takes[] = {
     [SECONDS] = "a whole number of seconds, or text such as \"30d\"",
     [PERMIT] = "octal digits in quotes, such as \"0660\"",
     [PROTOCOL] = "\"mqtt\" or \"http\"",
-    [OVER] = "\"wait\", \"refuse\" or \"close\""};
+    [OVER] = "\"wait\", \"refuse\" or \"close\"",
+    [ASK] = "\"none\", \"optional\" or \"required\"",
+    [VERSION] = "\"1.2\" or \"1.3\""};
 
 /* The words of a kind, in the order of their enum. */
-static const char *const words[][4] = {
-    [PROTOCOL] = {"mqtt", "http"}, [OVER] = {"wait", "refuse", "close"}};
+static const char *const words[][4] = {[PROTOCOL] = {"mqtt", "http"},
+                                       [OVER] = {"wait", "refuse", "close"},
+                                       [ASK] = {"none", "optional", "required"},
+                                       [VERSION] = {"1.2", "1.3"}};
 
 /* "16 MB", "30d": digits, maybe spaces, a unit of the kind. False: not that. */
 static bool number_with_unit(td_slice text, enum kind kind, uint64_t *out)
@@ -251,6 +257,8 @@ static const char *take(struct td_config *config, void *base, const struct setti
         break;
     case PROTOCOL:
     case OVER:
+    case ASK:
+    case VERSION:
         fine = word_put(s, node, &v);
         number_put(field, s->bytes, v);
         break;

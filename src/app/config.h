@@ -3,6 +3,7 @@
 #ifndef TD_APP_CONFIG_H
 #define TD_APP_CONFIG_H
 
+#include "linux/linux.h"
 #include "serve/serve.h"
 
 /* What a listener on a network needs to be told. */
@@ -14,6 +15,8 @@ struct td_config_word {
 struct td_config_listener {
     struct td_serve_listener is;
     struct td_config_word word;
+    struct td_linux_tls_config tls;
+    struct td_serve_listener *listed; /* its place in the list of all, once that is made */
 };
 
 enum { TD_CONFIG_LISTENERS_MAX = 64 };
@@ -25,6 +28,7 @@ struct td_config {
     const char *users, *grants, *jwt_keys;           /* paths; NULL: none */
     struct td_config_listener *listeners;            /* room for the maximum once there is one */
     size_t listener_count;
+    struct td_serve_listener *all; /* behind serve.listeners, once that is made */
     struct td_serve_texts rules;
     struct td_arena arena; /* holds all texts */
 };
@@ -45,6 +49,11 @@ void td_config_listen(struct td_config *config, enum td_serve_kind kind,
  * many; `why` says what to do. */
 enum td_err td_config_check(struct td_config *config, struct td_buf *why);
 
+/* Is TLS spoken there? */
+static inline bool td_config_listener_secure(const struct td_config_listener *l)
+{
+    return l->tls.certificate != NULL || l->tls.psk != NULL;
+}
 /* What a page about listeners says. */
 void td_config_listen_document(struct td_buf *out);
 /* The rows as text: for --help, and as docs/configuration.md. */

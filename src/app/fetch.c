@@ -147,7 +147,9 @@ enum td_err td_app_fetch(struct td_linux *l, const struct td_app_request *r, str
     td_http_init(&f.http, TD_HTTP_CLIENT, UINT64_MAX);
     f.err = request_make(&f, r);
     if (f.err == TD_OK) {
-        f.err = f.sys->connect(f.sys, td_slice_of(r->address), &f, &f.stream);
+        f.err = f.sys->connect(
+            f.sys, &(struct td_sys_connect){.address = td_slice_of(r->address), .owner = &f},
+            &f.stream);
     }
     if (f.err == TD_OK) {
         f.sys->watch(f.sys, f.stream, TD_SYS_READ | TD_SYS_WRITE);

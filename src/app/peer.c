@@ -87,7 +87,8 @@ static void gone(struct td_app_peer *p, const char *why, td_mono now)
 static void dial(struct td_app_peer *p, td_mono now)
 {
     td_slice address = td_slice_of(p->config.addresses[p->address_at]);
-    enum td_err err = p->sys->connect(p->sys, address, p, &p->stream);
+    enum td_err err = p->sys->connect(
+        p->sys, &(struct td_sys_connect){.address = address, .owner = p}, &p->stream);
     p->state = TD_APP_PEER_DIALING;
     if (err == TD_OK) {
         p->sys->watch(p->sys, p->stream, TD_SYS_READ | TD_SYS_WRITE);

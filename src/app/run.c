@@ -9,6 +9,7 @@
 #include "app/demo.h"
 #include "app/file.h"
 #include "app/loop.h"
+#include "app/secure.h"
 
 enum { FILE_BYTES_MAX = 16 * 1024 * 1024, ACCESS_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -110,6 +111,7 @@ static enum td_err prepare(struct run *r)
         override(r);
         err = td_config_check(&r->config, &r->why);
     }
+    err = err == TD_OK ? td_app_secure_open(&r->config, &r->why) : err;
     err = err == TD_OK ? read_access(r) : err;
     return err == TD_OK ? read_rules(r) : err;
 }
@@ -167,25 +169,42 @@ static void turn_until_ended(struct td_linux *l, struct run *r, struct td_serve 
     }
 }
 
-static void print_addresses(const struct td_serve *serve, enum td_serve_kind kind, const char *name)
+/* What is spoken there, if it is not plain: "tls:", "ws:", "wss:". */
+static const char *scheme(const struct td_serve_listener *l)
 {
+    return l->websocket ? (l->tls != NULL ? "wss:" : "ws:") : l->tls != NULL ? "tls:" : "";
+}
+
+/* Gives the first plain address of that kind, "" if there is none. */
+static void print_addresses(const struct run *r, const struct td_serve *serve,
+                            enum td_serve_kind kind, char plain[64])
+{
+    const struct td_serve_listeners *all = &r->config.serve.listeners;
     char address[64];
-    printf(" %s=", name);
-    for (size_t i = 0; td_serve_address(serve, kind, i, address); i++) {
-        printf("%s%s", i > 0 ? "," : "", address);
+    size_t n = 0;
+    plain[0] = '\0';
+    for (size_t i = 0; i < all->count; i++) {
+        const struct td_serve_listener *l = &all->at[i];
+        if (l->kind != kind || !td_serve_address(serve, kind, n, address)) {
+            continue;
+        }
+        printf("%s%s%s", n++ > 0 ? "," : "", scheme(l), address);
+        if (plain[0] == '\0' && scheme(l)[0] == '\0' && strncmp(address, "unix:", 5) != 0) {
+            memcpy(plain, address, 64);
+        }
     }
 }
 
 static void print_ready(const struct run *r, const struct td_serve *serve, td_ms ms)
 {
-    printf("ready");
-    print_addresses(serve, TD_SERVE_MQTT, "mqtt");
-    print_addresses(serve, TD_SERVE_HTTP, "http");
+    char mqtt[64], http[64];
+    printf("ready mqtt=");
+    print_addresses(r, serve, TD_SERVE_MQTT, mqtt);
+    printf(" http=");
+    print_addresses(r, serve, TD_SERVE_HTTP, http);
     printf(" data=%s ms=%lld\n", r->config.serve.data_dir, (long long)ms);
     (void)fflush(stdout); /* whoever started us waits for this line */
-    char mqtt[64], http[64];
-    if (r->demo && td_serve_address(serve, TD_SERVE_MQTT, 0, mqtt) &&
-        td_serve_address(serve, TD_SERVE_HTTP, 0, http)) {
+    if (r->demo && mqtt[0] != '\0' && http[0] != '\0') { /* the devices speak plain MQTT */
         td_app_demo_start(mqtt);
         td_app_demo_print(mqtt, http);
     }
@@ -231,6 +250,7 @@ static void run_fini(struct run *r)
     td_buf_fini(&r->grants);
     td_buf_fini(&r->jwt_keys);
     td_buf_fini(&r->why);
+    td_app_secure_close(&r->config);
     td_config_fini(&r->config);
 }
 

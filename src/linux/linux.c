@@ -23,11 +23,13 @@
 #include "linux/acks.h"
 #include "linux/address.h"
 #include "linux/ring.h"
+#include "linux/tls.h"
 
 enum {
     BATCH = 512,
     PARTS_MAX = 64,
-    RING_LEAST = 4 /* fewer writes are made one by one */
+    RING_LEAST = 4,   /* fewer writes are made one by one */
+    SHAKES_MAX = 1024 /* TLS handshakes under way; who comes then waits in the backlog */
 };
 
 struct stream {
@@ -39,6 +41,8 @@ struct stream {
     bool ended;  /* the end of it has come, behind what there is to read */
     bool again;  /* in l->again */
     struct td_linux_ack ack;
+    struct td_linux_tls *tls;   /* NULL: plain */
+    struct td_sys_tls *context; /* a listener's: for who comes by it; NULL: plain */
 };
 
 /* Streams by handle, each at most once. */
@@ -67,6 +71,8 @@ struct td_linux {
     size_t again_left;    /* of them, in this wait */
     struct handles acks;  /* owed an acknowledgement */
     struct td_linux_ring ring;
+    size_t shakes;        /* TLS handshakes under way */
+    bool held;            /* listeners for TLS are not watched: there are too many */
     pthread_mutex_t lock; /* guards the lanes' queues, ended, stopping */
     pthread_cond_t given;
     struct td_work *ended, **ended_end;
@@ -189,21 +195,120 @@ static void adopt_stream(struct td_linux *l, int fd, void *owner, bool tcp, unsi
     epoll_set(l, EPOLL_CTL_ADD, fd, ready);
 }
 
+/* ---- TLS (tls.h) ---- */
+
+/* Who listens for TLS is watched while there is room for one more handshake. */
+static void listeners_hold(struct td_linux *l)
+{
+    bool hold = l->shakes >= SHAKES_MAX;
+    for (size_t fd = 0; fd < l->stream_cap && hold != l->held; fd++) {
+        const struct stream *s = &l->streams[fd];
+        if (s->open && s->listener && s->context != NULL) {
+            epoll_set(l, EPOLL_CTL_MOD, (int)fd, hold ? 0 : TD_SYS_READ);
+        }
+    }
+    l->held = hold;
+}
+
+/* After each call on a stream with TLS: its handshake may be over, what it waits for may be another
+ * direction now, and it may hold what the kernel will not tell of. */
+static void tls_settle(struct td_linux *l, int fd, bool shook)
+{
+    struct stream *s = &l->streams[fd];
+    struct td_linux_tls *t = s->tls;
+    unsigned watch = td_linux_tls_watch(t);
+    if (watch != s->watch) {
+        epoll_set(l, EPOLL_CTL_MOD, fd, watch);
+    }
+    if (s->unread && !s->again && (t->asked & TD_SYS_READ) != 0) {
+        s->again = true;
+        handles_add(&l->again, fd);
+    }
+    if (t->heard > 0 && td_linux_ack_read(&s->ack, fd, t->heard, l->woke)) {
+        handles_add(&l->acks, fd);
+    }
+    if (t->said) {
+        td_linux_ack_written(&s->ack);
+    }
+    t->heard = 0;
+    t->said = false;
+    if (shook && !t->shaking) {
+        l->shakes--;
+        listeners_hold(l);
+    }
+}
+
+static enum td_err tls_read(struct td_linux *l, int fd, uint8_t *p, size_t max, size_t *got)
+{
+    struct stream *s = &l->streams[fd];
+    bool shook = s->tls->shaking;
+    enum td_err err = td_linux_tls_read(s->tls, p, max, got);
+    s->unread = td_linux_tls_more(s->tls) || (s->ended && err == TD_OK);
+    tls_settle(l, fd, shook);
+    return err;
+}
+
+/* The handshake may go on in it, and what was read on the way is waited for by nobody else. */
+static enum td_err tls_write(struct td_linux *l, int fd, const td_slice *parts, size_t count,
+                             size_t *sent)
+{
+    struct stream *s = &l->streams[fd];
+    bool shook = s->tls->shaking;
+    enum td_err err = td_linux_tls_write(s->tls, parts, count, sent);
+    s->unread = s->unread || td_linux_tls_more(s->tls);
+    tls_settle(l, fd, shook);
+    return err;
+}
+
+/* The last step of a new stream. */
+static enum td_err secure(struct td_linux *l, int fd, struct td_sys_tls *context, const char *name,
+                          int *out)
+{
+    struct stream *s = &l->streams[fd];
+    if (context != NULL) {
+        s->tls = td_linux_tls_new(context, fd, name);
+        if (s->tls == NULL) {
+            s->open = false;
+            (void)close(fd);
+            return TD_ENOMEM;
+        }
+        s->tls->asked = s->watch;
+        l->shakes++;
+        listeners_hold(l);
+    }
+    *out = fd;
+    return TD_OK;
+}
+
+static void tls_end(struct td_linux *l, struct stream *s)
+{
+    bool shook = s->tls->shaking;
+    td_linux_tls_free(s->tls);
+    s->tls = NULL;
+    if (shook) {
+        l->shakes--;
+        listeners_hold(l);
+    }
+}
+
+/* ---- streams' beginning and end ---- */
+
 static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *ask, int *out)
 {
     int fd;
     enum td_err err = td_linux_listen(ask, &fd);
     if (err == TD_OK) {
         adopt_listener(of(sys), fd, ask->owner);
+        stream_of(of(sys), fd)->context = ask->tls;
         *out = fd;
     }
     return err;
 }
 
-static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, int *out)
+static enum td_err sys_connect(struct td_sys *sys, const struct td_sys_connect *ask, int *out)
 {
     struct td_linux_address a;
-    if (!td_linux_address_parse(text, &a)) {
+    if (!td_linux_address_parse(ask->address, &a)) {
         return TD_ERANGE;
     }
     int fd = socket(a.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -215,22 +320,24 @@ static enum td_err sys_connect(struct td_sys *sys, td_slice text, void *owner, i
         (void)close(fd);
         return err;
     }
-    adopt_stream(of(sys), fd, owner, a.family != AF_UNIX, TD_SYS_READ | TD_SYS_WRITE);
-    *out = fd;
-    return TD_OK;
+    adopt_stream(of(sys), fd, ask->owner, a.family != AF_UNIX, TD_SYS_READ | TD_SYS_WRITE);
+    return secure(of(sys), fd, ask->tls, ask->name, out);
 }
 
 static enum td_err sys_accept(struct td_sys *sys, int listener, void *owner, int *out)
 {
+    struct td_sys_tls *context = stream_of(of(sys), listener)->context;
     struct sockaddr_storage peer = {0};
     socklen_t n = sizeof peer;
+    if (of(sys)->held && context != NULL) {
+        return TD_EAGAIN;
+    }
     int fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         return errno == ECONNABORTED ? TD_EAGAIN : td_linux_err();
     }
     adopt_stream(of(sys), fd, owner, peer.ss_family != AF_UNIX, TD_SYS_READ);
-    *out = fd;
-    return TD_OK;
+    return secure(of(sys), fd, context, NULL, out);
 }
 
 static void sys_owner_set(struct td_sys *sys, int fd, void *owner)
@@ -254,15 +361,21 @@ static void sys_address(struct td_sys *sys, int fd, bool peer, char out[64])
 
 static void sys_peer(struct td_sys *sys, int fd, struct td_sys_peer *out)
 {
-    (void)sys;
+    const struct td_linux_tls *tls = stream_of(of(sys), fd)->tls;
     memset(out, 0, sizeof *out);
     td_linux_peer_process(fd, out);
+    if (tls != NULL) {
+        td_linux_tls_peer(tls, out);
+    }
 }
 
 static enum td_err sys_read(struct td_sys *sys, int fd, uint8_t *p, size_t max, size_t *got)
 {
     struct td_linux *l = of(sys);
     struct stream *s = stream_of(l, fd);
+    if (s->tls != NULL) {
+        return tls_read(l, fd, p, max, got);
+    }
     ssize_t n = recv(fd, p, max, 0);
     if (n <= 0) {
         s->unread = n < 0 && errno == EINTR;
@@ -280,6 +393,9 @@ static enum td_err sys_write(struct td_sys *sys, int fd, const td_slice *parts, 
                              size_t *sent)
 {
     struct iovec v[PARTS_MAX];
+    if (stream_of(of(sys), fd)->tls != NULL) {
+        return tls_write(of(sys), fd, parts, count, sent);
+    }
     count = count > PARTS_MAX ? PARTS_MAX : count;
     for (size_t i = 0; i < count; i++) {
         v[i] = (struct iovec){.iov_base = (void *)(uintptr_t)parts[i].p, .iov_len = parts[i].n};
@@ -300,7 +416,8 @@ static void sys_write_many(struct td_sys *sys, struct td_sys_write *w, size_t co
     struct td_linux *l = of(sys);
     bool ring = count >= RING_LEAST && td_linux_ring_ready(&l->ring);
     for (size_t i = 0; i < count; i++) {
-        if (ring && td_linux_ring_send(&l->ring, w[i].stream, w[i].bytes, i)) {
+        bool plain = stream_of(l, w[i].stream)->tls == NULL;
+        if (ring && plain && td_linux_ring_send(&l->ring, w[i].stream, w[i].bytes, i)) {
             td_linux_ack_written(&stream_of(l, w[i].stream)->ack);
         } else {
             w[i].err = sys_write(sys, w[i].stream, &w[i].bytes, 1, &w[i].sent);
@@ -314,14 +431,20 @@ static void sys_write_many(struct td_sys *sys, struct td_sys_write *w, size_t co
 static void sys_watch(struct td_sys *sys, int fd, unsigned ready)
 {
     struct td_linux *l = of(sys);
-    if (stream_of(l, fd)->watch != ready) {
+    struct td_linux_tls *tls = stream_of(l, fd)->tls;
+    if (tls != NULL) {
+        tls->asked = ready;
+        tls_settle(l, fd, false);
+    } else if (stream_of(l, fd)->watch != ready) {
         epoll_set(l, EPOLL_CTL_MOD, fd, ready);
     }
 }
 
 static void sys_shutdown(struct td_sys *sys, int fd)
 {
-    (void)sys;
+    if (stream_of(of(sys), fd)->tls != NULL) {
+        td_linux_tls_shutdown(stream_of(of(sys), fd)->tls);
+    }
     (void)shutdown(fd, SHUT_WR); /* already gone is as good */
 }
 
@@ -332,6 +455,9 @@ static void sys_close(struct td_sys *sys, int fd)
     s->owner = NULL;
     if (s->listener) {
         td_linux_listen_end(fd);
+    }
+    if (s->tls != NULL) {
+        tls_end(of(sys), s);
     }
     (void)close(fd); /* leaves epoll by itself */
 }
@@ -531,8 +657,9 @@ static bool epoll_event(struct td_linux *l, const struct epoll_event *e, struct 
     unsigned ready = (reads ? TD_SYS_READ : 0u) |
                      ((e->events & EPOLLOUT) != 0 ? TD_SYS_WRITE : 0u) |
                      (failed ? TD_SYS_HANGUP : 0u);
+    ready = s->tls == NULL ? ready : td_linux_tls_ready(s->tls, ready);
     *out = (struct td_sys_event){s->owner, fd, ready};
-    return true;
+    return ready != 0;
 }
 
 /* Of those that stood on the list when the wait began; what is added since waits for the next. */
@@ -543,7 +670,8 @@ static bool again_event(struct td_linux *l, struct td_sys_event *out)
     l->again.at[l->again_left] = l->again.at[--l->again.n];
     s->again = false;
     *out = (struct td_sys_event){s->owner, fd, TD_SYS_READ};
-    return s->open && s->unread && (s->watch & TD_SYS_READ) != 0;
+    unsigned wanted = s->tls == NULL ? s->watch : s->tls->asked;
+    return s->open && s->unread && (wanted & TD_SYS_READ) != 0;
 }
 
 static bool stream_event(struct td_linux *l, struct td_sys_event *out)
@@ -646,6 +774,9 @@ void td_linux_free(struct td_linux *l)
     }
     for (size_t fd = 0; fd < l->stream_cap; fd++) {
         if (l->streams[fd].open) {
+            if (l->streams[fd].tls != NULL) {
+                td_linux_tls_free(l->streams[fd].tls);
+            }
             (void)close((int)fd);
         }
     }

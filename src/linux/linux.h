@@ -32,6 +32,37 @@ void td_linux_wake(struct td_linux *l);
 
 /* Bytes of memory that the machine has, or the control group that we are in. */
 uint64_t td_linux_memory_total(void);
+/* ---- TLS ---- */
+
+enum td_linux_tls_ask {
+    TD_LINUX_TLS_ASK_NONE,
+    TD_LINUX_TLS_ASK_OPTIONAL,
+    TD_LINUX_TLS_ASK_REQUIRED
+};
+enum td_linux_tls_version { TD_LINUX_TLS_1_2, TD_LINUX_TLS_1_3 };
+
+/* Files are PEM; NULL: none. Without a certificate there must be a PSK. */
+struct td_linux_tls_config {
+    bool dials;              /* for connect; else for listen */
+    const char *certificate; /* our own, those above it behind */
+    const char *key;         /* NULL: in the same file */
+    const char *ca;          /* who may vouch for the other end; for connect NULL is the system's */
+    const char *crl;         /* of all authorities in a chain */
+    enum td_linux_tls_ask ask; /* listen: for a certificate of the client */
+    const char *psk; /* listen: a file, "identity:hex" a line; connect: such a line, not a file */
+    enum td_linux_tls_version least;
+};
+
+/* Reads the files. For sys->listen and sys->connect, of any loop; free when no stream uses it.
+ * On failure `why` says which file, what is wrong with it, and what to do. */
+enum td_err td_linux_tls_context_new(const struct td_linux_tls_config *config,
+                                     struct td_sys_tls **out, struct td_buf *why);
+/* Reads the files again: streams that begin from now on have the new ones, and no ticket of before
+ * is taken. On failure all stays as it is. From any thread. */
+enum td_err td_linux_tls_context_reload(struct td_sys_tls *context,
+                                        const struct td_linux_tls_config *config,
+                                        struct td_buf *why);
+void td_linux_tls_context_free(struct td_sys_tls *context);
 
 /* ---- the parts, for this room only ---- */
 

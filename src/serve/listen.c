@@ -61,7 +61,7 @@ static enum td_err open_one(const struct td_listener_plan *plan,
 {
     struct td_listener *l = make(plan, asked);
     struct td_sys_listen ask = {
-        .address = td_slice_of(asked->address), .owner = l, .mode = asked->mode};
+        .address = td_slice_of(asked->address), .owner = l, .mode = asked->mode, .tls = asked->tls};
     enum td_err err = plan->sys->listen(plan->sys, &ask, &l->stream);
     if (err != TD_OK) {
         td_listener_unref(l);

@@ -41,6 +41,7 @@ struct td_serve_listener {
     unsigned mode;                 /* of a unix socket's file, such as 0660; 0: 0600 */
     bool websocket;                /* MQTT comes in WebSockets; for HTTP it always may, at /mqtt */
     struct td_serve_texts origins; /* of pages of other sites that may open one; "*": any */
+    struct td_sys_tls *tls;        /* NULL: plain. Borrowed; outlives its connections */
 };
 
 struct td_serve_listeners {

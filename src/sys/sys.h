@@ -41,11 +41,23 @@ enum td_sys_lane {
     TD_LANE_COUNT
 };
 
+/* Certificates and keys for TLS, made by who implements the seam. */
+struct td_sys_tls;
+
 /* What to listen on, and how. */
 struct td_sys_listen {
-    td_slice address; /* as below */
-    void *owner;      /* told of connections that wait */
-    unsigned mode;    /* of a unix socket's file, such as 0660; 0: 0600 */
+    td_slice address;       /* as below */
+    void *owner;            /* told of connections that wait */
+    unsigned mode;          /* of a unix socket's file, such as 0660; 0: 0600 */
+    struct td_sys_tls *tls; /* NULL: plain. Read and write carry plain text all the same */
+};
+
+/* Whom to call, and how. */
+struct td_sys_connect {
+    td_slice address;
+    void *owner;
+    struct td_sys_tls *tls; /* NULL: plain */
+    const char *name;       /* with TLS: whom the certificate has to be for; NULL: anybody */
 };
 
 /* What is known of the other end of a stream beyond its address. */
@@ -59,6 +71,7 @@ struct td_sys_peer {
     char alternatives[1024]; /* "URI:..." and "DNS:...", each with a NUL behind; an empty one ends
                                * the list; what is too long is left out */
     uint8_t key_sha256[32];  /* of its public key (SubjectPublicKeyInfo) */
+    char refused[120];       /* TLS has failed: why */
     char psk_identity[256];  /* it knows the key that goes with this name; empty: no PSK */
 };
 
@@ -88,8 +101,9 @@ struct td_sys {
      * listen: TD_EEXIST address in use, TD_EDENIED, TD_ERANGE not an address. Borrows `ask` for
      * the call. */
     enum td_err (*listen)(struct td_sys *, const struct td_sys_listen *ask, int *out);
-    /* Begins to connect; WRITE becomes ready when it is through, HANGUP when it is not. */
-    enum td_err (*connect)(struct td_sys *, td_slice address, void *owner, int *out);
+    /* Begins to connect; WRITE becomes ready when it is through, HANGUP when it is not. Borrows
+     * `ask` for the call. */
+    enum td_err (*connect)(struct td_sys *, const struct td_sys_connect *ask, int *out);
     /* TD_EAGAIN: nobody waits. The stream belongs to `owner`. */
     enum td_err (*accept)(struct td_sys *, int listener, void *owner, int *out);
     /* Changes who gets a stream's events. */

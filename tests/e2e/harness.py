@@ -51,6 +51,13 @@ def wait_for(what, happened, patience_s=PATIENCE_S):
         time.sleep(0.005)
 
 
+def make_certificates(where):
+    """See tests/certs for what there is then."""
+    if not (where / "server.pem").exists():
+        subprocess.run([TREE / "tests/certs", where], check=True)
+    return where
+
+
 class Broker:
     """One server process on loopback. `start`, `stop`, `kill` may be repeated; the data stays."""
 
@@ -98,8 +105,15 @@ class Broker:
             return []
         if self.over_port == self.port:
             self.over_port = free_port()
+        text = f'[[listener]]\naddress = "127.0.0.1:{self.over_port}"\n'
+        if self.over in ("ws", "wss"):
+            text += "websocket = true\n"
+        if self.over in ("tls", "wss"):
+            self.certificates = make_certificates(self.home / "certs")
+            text += (f'certificate = "{self.certificates}/server.pem"\n'
+                     f'key = "{self.certificates}/server.key"\n')
         file = self.home / "over.toml"
-        file.write_text(f'[[listener]]\naddress = "127.0.0.1:{self.over_port}"\nwebsocket = true\n')
+        file.write_text(text)
         return ["-c", str(file)]
 
     def start_mosquitto(self):
@@ -156,7 +170,7 @@ def parser(description):
     which.add_argument("--tandem", default=str(TREE / "build/tandem"), help="the hub to start")
     which.add_argument("--mosquitto", action="store_true", help="start Debian's mosquitto instead")
     which.add_argument("--port", type=int, help="use a broker that listens here")
-    p.add_argument("--over", choices=("tcp", "ws", "page"), default="tcp", help="what clients go over")
+    p.add_argument("--over", choices=("tcp", "ws", "page", "tls", "wss"), default="tcp", help="what clients go over")
     return p
 
 

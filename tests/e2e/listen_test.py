@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -29,17 +30,19 @@ class Hub:
         self.home = pathlib.Path(home.name)
         self.file = self.home / "tandem.toml"
         self.file.write_text(text)
+        self.failed = False
         self.process = subprocess.Popen(
             [options.tandem, "serve", "-c", str(self.file), "--data", str(self.home / "data")],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         case.addCleanup(self.end, case)
         self.ready = self.process.stdout.readline()
         if not self.ready.startswith("ready"):
+            self.failed = True
             raise AssertionError(self.process.stderr.read())
 
     def end(self, case):
         self.process.send_signal(signal.SIGTERM)
-        case.assertEqual(self.process.wait(PATIENCE_S), 0)
+        case.assertEqual(self.process.wait(PATIENCE_S), 1 if self.failed else 0)
         self.process.stdout.close()
         self.process.stderr.close()
 
@@ -158,6 +161,151 @@ class Sockets(unittest.TestCase):
         with socket.create_connection(("127.0.0.1", self.own), PATIENCE_S) as s:
             s.sendall(b"GET / HTTP/1.1\r\n")
             self.assertEqual(s.recv(1), b"")
+
+
+class Tls(unittest.TestCase):
+    """TLS, by mosquitto's tools and by Python's ssl, which can do more."""
+
+    def setUp(self):
+        home = tempfile.TemporaryDirectory(prefix="tandem-e2e-")
+        self.addCleanup(home.cleanup)
+        self.certs = harness.make_certificates(pathlib.Path(home.name) / "certs")
+        self.port = free_port()
+
+    def hub(self, **more):
+        """A hub with one listener; a certificate of its own unless it is said otherwise."""
+        c = {"address": f"127.0.0.1:{self.port}", "certificate": "server.pem", "key": "server.key", **more}
+        files = ("certificate", "key", "client_ca", "client_crl", "psk")
+        return Hub(self, '[http]\nlisten = "off"\n[[listener]]\n' + "".join(
+            f'{k} = "{self.certs / v if k in files else v}"\n' for k, v in c.items() if v))
+
+    def pub(self, *words, fine=True, version="5"):
+        done = subprocess.run(["mosquitto_pub", "-p", str(self.port), "-V", version, "-t", "a", "-m", "b", "-q", "1",
+                               *map(str, words)], capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual(done.returncode == 0, fine, (words, done.stderr))
+
+    def connect(self, say=CONNECT, session=None, **more):
+        """(socket, the first bytes that came back)"""
+        context = ssl.create_default_context(cafile=str(self.certs / "ca.pem"))
+        for name, value in more.items():
+            setattr(context, name, value)
+        tls = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), PATIENCE_S),
+                                  server_hostname="localhost", session=session)
+        self.addCleanup(tls.close)
+        tls.sendall(say)
+        return tls, tls.recv(1000)
+
+    def test_mosquitto_believes_the_hub_for_its_certificate(self):
+        self.hub()
+        self.pub("--cafile", self.certs / "ca.pem", "-h", "localhost")
+        self.pub("--cafile", self.certs / "ca.pem", "-h", "127.0.0.1")
+        self.pub("--cafile", self.certs / "other-ca.pem", "-h", "localhost", fine=False)
+        self.pub("-h", "localhost", fine=False)  # no TLS
+
+    def test_a_message_goes_from_client_to_client(self):
+        self.hub()
+        tls = ["-h", "localhost", "-p", str(self.port), "--cafile", str(self.certs / "ca.pem")]
+        text = "x" * 300000
+        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *tls, "-t", "a", "-C", "1", "-d"], stdout=subprocess.PIPE,
+                              text=True) as sub:
+            while not sub.stdout.readline().startswith("Subscribed"):
+                pass
+            subprocess.run(["mosquitto_pub", *tls, "-t", "a", "-s", "-q", "2"], input=text, text=True, check=True,
+                           timeout=PATIENCE_S)
+            self.assertIn(text, sub.stdout.read())
+
+    def test_clients_show_certificates(self):
+        self.hub(client_certificate="required", client_ca="ca.pem", client_crl="ca.crl")
+        ca = ["-h", "localhost", "--cafile", self.certs / "ca.pem"]
+        for name, fine in (("client", True), ("other", False), ("revoked", False), ("expired", False)):
+            self.pub(*ca, "--cert", self.certs / f"{name}.pem", "--key", self.certs / f"{name}.key", fine=fine)
+        self.pub(*ca, fine=False)
+
+    def test_clients_come_with_a_key(self):
+        key = "000102030405060708090a0b0c0d0e0f"
+        (self.certs / "keys").write_text(f"lamp:{key}\n")
+        for certificate in (None, "server.pem"):
+            with self.subTest(certificate=certificate):
+                hub = self.hub(certificate=certificate, key=certificate and "server.key", psk="keys")
+                for version in ("tlsv1.2", "tlsv1.3"):
+                    words = ["--psk-identity", "lamp", "--tls-version", version]
+                    self.pub("--psk", key, *words)
+                    self.pub("--psk", key[:-1] + "0", *words, fine=False)
+                # With a certificate at hand this client takes that instead; it is nobody then.
+                self.pub("--psk", key, "--psk-identity", "heater", fine=certificate is not None)
+                hub.process.send_signal(signal.SIGTERM)
+                hub.process.wait(PATIENCE_S)
+
+    def test_only_what_is_safe_is_spoken(self):
+        self.hub()
+        tls, connack = self.connect()
+        self.assertEqual((tls.version(), connack[0]), ("TLSv1.3", 0x20))
+        tls, connack = self.connect(maximum_version=ssl.TLSVersion.TLSv1_2)
+        self.assertEqual((tls.version(), connack[0]), ("TLSv1.2", 0x20))
+        self.assertRegex(tls.cipher()[0], "^ECDHE-.*(GCM|POLY1305)")
+        for words in (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-tls1_2", "-cipher", "AES128-GCM-SHA256"],
+                      ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"]):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", *words], input="",
+                                  capture_output=True, text=True, timeout=PATIENCE_S)
+            self.assertIn("Cipher is (NONE)", done.stdout, words)
+
+    def test_1_3_alone_when_that_is_said(self):
+        self.hub(tls_version="1.3")
+        self.assertEqual(self.connect()[0].version(), "TLSv1.3")
+        with self.assertRaises((ssl.SSLError, OSError)):
+            self.connect(maximum_version=ssl.TLSVersion.TLSv1_2)
+
+    def test_who_comes_back_resumes_its_session(self):
+        self.hub(client_certificate="optional", client_ca="ca.pem")
+        context = ssl.create_default_context(cafile=str(self.certs / "ca.pem"))
+        context.load_cert_chain(self.certs / "client.pem", self.certs / "client.key")
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            context.maximum_version = version
+            session = None
+            for n in range(3):
+                with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as s, \
+                        context.wrap_socket(s, server_hostname="localhost", session=session) as tls:
+                    tls.sendall(CONNECT)
+                    self.assertEqual(tls.recv(1000)[0], 0x20)
+                    self.assertEqual(tls.session_reused, n > 0)
+                    session = tls.session
+
+    def test_the_page_and_secure_websockets(self):
+        self.hub(kind="http")
+        context = ssl.create_default_context(cafile=str(self.certs / "ca.pem"))
+        asked = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=PATIENCE_S)
+        asked.request("GET", "/")
+        answer = asked.getresponse()
+        self.assertEqual((answer.status, answer.headers["Content-Type"][:9]), (200, "text/html"))
+        answer.read()
+        asked.request("GET", "/health")
+        self.assertEqual(asked.getresponse().status, 200)
+        asked.close()
+
+    def test_who_says_nothing_or_nonsense_is_closed(self):
+        hub = self.hub()
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as silent, \
+                socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as half:
+            half.sendall(b"\x16\x03\x01\x02\x00\x01")
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as wrong:
+                wrong.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while wrong.recv(1000):  # an alert, then the end
+                    pass
+            used = [float(x) for x in pathlib.Path(f"/proc/{hub.process.pid}/stat").read_text().split()[13:15]]
+            self.assertEqual((silent.recv(1), half.recv(1)), (b"", b""))
+            now = [float(x) for x in pathlib.Path(f"/proc/{hub.process.pid}/stat").read_text().split()[13:15]]
+            self.assertLess(sum(now) - sum(used), 100, "half a record keeps it busy")
+
+    def test_a_file_that_cannot_be_used_is_no_start(self):
+        for more, want in (({"certificate": "none.pem"}, "none.pem' cannot be used: there is no such file"),
+                           ({"key": "client.key"}, "client.key' cannot be used: key values mismatch"),
+                           ({"client_ca": "ca.key", "client_certificate": "required"}, "ca.key' cannot be used"),
+                           ({"client_certificate": "required"}, "go together"),
+                           ({"client_ca": "ca.pem"}, "go together"),
+                           ({"certificate": None}, "need a certificate")):
+            with self.assertRaises(AssertionError) as refused:
+                self.hub(**more)
+            self.assertIn(want, str(refused.exception))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,10 @@ class Peer:
         self.clean = clean
         more = {} if version == V5 else {"clean_session": clean}
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.id, protocol=version,
-                                  transport="tcp" if broker.over == "tcp" else "websockets",
+                                  transport="tcp" if broker.over in ("tcp", "tls") else "websockets",
                                   manual_ack=manual_ack, reconnect_on_failure=False, **more)
+        if broker.over in ("tls", "wss"):
+            self.client.tls_set(str(broker.certificates / "ca.pem"))
         self.connected, self.messages, self.acks, self.gone = (queue.Queue() for _ in range(4))
         self.client.on_connect = lambda c, u, flags, reason, p: self.connected.put((flags, reason, p))
         self.client.on_disconnect = lambda c, u, flags, reason, p: self.gone.put((flags, reason))

@@ -15,7 +15,8 @@ def main():
     options = harness.parser(__doc__).parse_args(sys.argv[1:at])
     broker = harness.Broker(options).start()
     environment = os.environ | {"MQTT_PORT": str(broker.port), "HTTP_PORT": str(broker.http_port or 0),
-                                "MQTT_PROTOCOL": "mqtt" if broker.over == "tcp" else "ws",
+                                "MQTT_PROTOCOL": {"tcp": "mqtt", "tls": "mqtts", "wss": "wss"}.get(broker.over, "ws"),
+                                "NODE_EXTRA_CA_CERTS": str(broker.home / "certs/ca.pem"),
                                 "MQTT_OVER_PORT": str(broker.over_port),
                                 "BROKER": "mosquitto" if options.mosquitto else "tandem"}
     status = subprocess.run(sys.argv[at + 1:], env=environment).returncode

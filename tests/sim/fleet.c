@@ -195,7 +195,10 @@ static void line_open(struct client *c)
         c->options.connect.clean_start = false; /* what is owed is to be had */
     }
     will_make(c);
-    td_assert(sys_of(c)->connect(sys_of(c), td_slice_of(f->address), c, &c->line) == TD_OK);
+    td_assert(
+        sys_of(c)->connect(sys_of(c),
+                           &(struct td_sys_connect){.address = td_slice_of(f->address), .owner = c},
+                           &c->line) == TD_OK);
     c->through = false;
 }
 

@@ -415,7 +415,10 @@ static struct client *dial(struct bed *b)
     assert_true(b->client_count < CLIENTS_MAX);
     td_buf_init(&c->to_send, 1 << 24);
     td_buf_init(&c->got, 1 << 24);
-    assert_int_equal(TD_OK, sys->connect(sys, TD_STR("127.0.0.1:80"), c, &c->stream));
+    assert_int_equal(
+        TD_OK,
+        sys->connect(sys, &(struct td_sys_connect){.address = TD_STR("127.0.0.1:80"), .owner = c},
+                     &c->stream));
     return c;
 }
 

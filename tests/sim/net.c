@@ -455,16 +455,16 @@ static enum td_err sys_listen(struct td_sys *sys, const struct td_sys_listen *as
     return TD_OK;
 }
 
-static enum td_err sys_connect(struct td_sys *sys, td_slice address, void *owner, int *out)
+static enum td_err sys_connect(struct td_sys *sys, const struct td_sys_connect *ask, int *out)
 {
     struct sim_machine *m = of(sys);
     char text[64];
-    enum td_err err = address_copy(address, text);
+    enum td_err err = address_copy(ask->address, text);
     if (err != TD_OK) {
         return err;
     }
     struct sim_end *e = wire_new(m, text)->end[0];
-    e->owner = owner;
+    e->owner = ask->owner;
     e->watch = TD_SYS_READ | TD_SYS_WRITE;
     e->handle = handle_give(m, e);
     send(e, SYN, (td_slice){0});

@@ -113,7 +113,9 @@ static void tick(struct sim_event *e)
         return;
     }
     plan(p);
-    td_assert(sys->connect(sys, td_slice_of(p->r->address), p, &p->line) == TD_OK);
+    td_assert(sys->connect(
+                  sys, &(struct td_sys_connect){.address = td_slice_of(p->r->address), .owner = p},
+                  &p->line) == TD_OK);
     sim_set(w, &p->tick, w->now + (td_mono)sim_between(w, SIM_LOAD, 10000000, 8000000000));
 }
 

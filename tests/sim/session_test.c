@@ -105,7 +105,9 @@ static int connect_as_c(struct bed *b, bool clean, uint8_t expiry_s)
                               5,    0x11, 0, 0, 0,   expiry_s, 0,   1,   'c'};
     struct td_sys *sys = &b->outside->sys;
     assert_int_equal(TD_OK, td_buf_add(&b->out, (td_slice){packet, sizeof packet}));
-    assert_int_equal(TD_OK, sys->connect(sys, TD_STR(ADDRESS), b, &b->stream));
+    assert_int_equal(
+        TD_OK, sys->connect(sys, &(struct td_sys_connect){.address = TD_STR(ADDRESS), .owner = b},
+                            &b->stream));
     sys->watch(sys, b->stream, TD_SYS_READ | TD_SYS_WRITE);
     for (td_mono until = td_mono_after(b->w->now, 5000); b->w->now < until && b->in.n < 4;) {
         assert_true(sim_step(b->w));

@@ -120,10 +120,15 @@ static void echo_begin(struct echo *e, uint64_t seed)
     sim_machine_program(e->client, &client_program, e);
     struct td_sys *s = &e->server->sys, *c = &e->client->sys;
     assert_int_equal(
-        TD_OK, s->listen(s, &(struct td_sys_listen){TD_STR("127.0.0.1:1"), e, 0}, &e->listener));
-    assert_int_equal(TD_EEXIST, s->listen(s, &(struct td_sys_listen){TD_STR("127.0.0.1:1"), e, 0},
-                                          &e->listener));
-    assert_int_equal(TD_OK, c->connect(c, TD_STR("127.0.0.1:1"), e, &e->at_client));
+        TD_OK, s->listen(s, &(struct td_sys_listen){.address = TD_STR("127.0.0.1:1"), .owner = e},
+                         &e->listener));
+    assert_int_equal(
+        TD_EEXIST,
+        s->listen(s, &(struct td_sys_listen){.address = TD_STR("127.0.0.1:1"), .owner = e},
+                  &e->listener));
+    assert_int_equal(
+        TD_OK, c->connect(c, &(struct td_sys_connect){.address = TD_STR("127.0.0.1:1"), .owner = e},
+                          &e->at_client));
 }
 
 static void echo_end(struct echo *e)

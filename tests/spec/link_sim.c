@@ -151,7 +151,9 @@ static void sim_end(void)
 
 static void connect_to(struct spec_line *line, td_slice address)
 {
-    td_assert(machine->sys.connect(&machine->sys, address, line, &line->handle) == TD_OK);
+    td_assert(machine->sys.connect(&machine->sys,
+                                   &(struct td_sys_connect){.address = address, .owner = line},
+                                   &line->handle) == TD_OK);
     line->ended = false;
     td_buf_clear(&line->raw);
     td_buf_clear(&line->wire);

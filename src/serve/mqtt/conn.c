@@ -476,6 +476,25 @@ static void drain(struct conn *c, td_mono now)
     }
 }
 
+/* Why a client with TLS does not get in, nobody else can say; once a second is enough. */
+static void tls_failed(struct conn *c, td_mono now)
+{
+    struct td_mqttd *d = c->d;
+    struct td_sys_peer peer;
+    char address[64];
+    sys_of(c)->peer(sys_of(c), c->stream, &peer);
+    if (c->session != NULL || peer.refused[0] == '\0') {
+        return;
+    }
+    d->stats.tls_failures++;
+    if (now >= d->tls_told_at) {
+        d->tls_told_at = td_mono_after(now, TLS_TOLD_MS);
+        sys_of(c)->address(sys_of(c), c->stream, true, address);
+        td_log("mqtt", TD_LOG_WARN, "tls_failed", "peer=%s why=\"%s\" total=%llu", address,
+               peer.refused, (unsigned long long)d->stats.tls_failures);
+    }
+}
+
 static void conn_ready(struct td_owner *owner, const struct td_sys_event *event, td_mono now)
 {
     struct conn *c = TD_CONTAINER(owner, struct conn, owner);
@@ -505,6 +524,9 @@ static void conn_ready(struct td_owner *owner, const struct td_sys_event *event,
         ended_by_ws(c, now);
         touch(c);
     } else if (err != TD_EAGAIN) {
+        if (c->listener->is.tls != NULL) {
+            tls_failed(c, now);
+        }
         td_mqttd_conn_close(c, now);
     }
 }

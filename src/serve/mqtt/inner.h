@@ -18,6 +18,7 @@ enum {
     WRITES_MAX = 64,              /* connections written to by one call */
     SPARE_MAX = 256,              /* write buffers kept for reuse */
     SPARE_BYTES_MAX = 256 * 1024, /* a larger one is freed */
+    TLS_TOLD_MS = 1000,           /* between two lines of the log about failed handshakes */
     LAST_WORD_MS = 1000,          /* from our last word to close: unread input turns close() into
                                    * a reset, which eats the word */
     ANSWERS_MORE = 64             /* SUBACKs and the like that may wait beside receive_max acks */
@@ -524,7 +525,8 @@ struct td_mqttd {
     struct td_mqtt_limits limits;
     struct td_mqttd_stats stats;
     struct td_listener *listeners;
-    td_mono now; /* of the turn */
+    td_mono now;         /* of the turn */
+    td_mono tls_told_at; /* a failed handshake may be told again */
     struct conn *conns, *touched, *waiting, *gone;
     struct td_map sessions;          /* by session_key() */
     struct td_map by_id;             /* by client id; empty while all are one principal's */

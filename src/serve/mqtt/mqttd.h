@@ -75,6 +75,7 @@ struct td_mqttd_stats {
     uint64_t memory_closed;      /* connections closed because they held most */
     uint64_t redelivered, redispatched, takeovers, wills; /* redispatched: in shared groups */
     uint64_t protocol_errors, keepalive_timeouts;
+    uint64_t tls_failures;                       /* handshakes */
     uint64_t logins_refused;                     /* CONNECTs without or with wrong credentials */
     uint64_t publish_denied, subscribe_denied;   /* the client has no right to it */
     uint64_t wills_denied;                       /* at CONNECT, or when they were to be sent */

@@ -166,8 +166,9 @@ static size_t event(struct td_mqttd_ws *w, enum td_ws_got got, const struct td_w
     case TD_WS_CLOSED:
         td_mqttd_ws_close(w, e->code == TD_WS_CODE_NONE ? (uint16_t)TD_WS_CODE_NORMAL : e->code);
         break;
-    case TD_WS_BROKEN:
-        td_mqttd_ws_close(w, e->code);
+    case TD_WS_BROKEN: /* text is not wanted, whether it is UTF-8 or not */
+        td_mqttd_ws_close(w,
+                          w->ws.message == TD_WS_TEXT ? (uint16_t)TD_WS_CODE_UNSUPPORTED : e->code);
         break;
     }
     return 0;

@@ -172,6 +172,21 @@ static void a_listener_on_a_network_must_be_wanted_in_so_many_words(void **state
         {"[[listener]]\naddress=\"127.0.0.1:1\"\n[[listener]]\naddress=\"[::]:1\"", TD_EDENIED},
         {"[mqtt]\ninsecure=true\nplaintext=true\n[[listener]]\naddress=\"[::]:1\"", TD_EDENIED},
         {"[[listener]]\naddress=\"[::]:1\"\ninsecure=true\nplaintext=true", TD_OK},
+        {"[[listener]]\naddress=\"[::]:1\"\ncertificate=\"c\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::]:1\"\ncertificate=\"c\"\ninsecure=true", TD_OK},
+        {"[access]\nusers=\"u\"\n[[listener]]\naddress=\"[::]:1\"\ncertificate=\"c\"", TD_OK},
+        {"[access]\nusers=\"u\"\n[[listener]]\naddress=\"[::]:1\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::]:1\"\npsk=\"k\"", TD_OK},
+        {"[[listener]]\naddress=\"[::]:1\"\npsk=\"k\"\ncertificate=\"c\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::]:1\"\ncertificate=\"c\"\nclient_ca=\"a\"\n"
+         "client_certificate=\"required\"",
+         TD_OK},
+        {"[[listener]]\naddress=\"[::]:1\"\ncertificate=\"c\"\nclient_ca=\"a\"\n"
+         "client_certificate=\"optional\"",
+         TD_EDENIED},
+        {"[[listener]]\naddress=\"[::1]:1\"\nclient_ca=\"a\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::1]:1\"\nkey=\"a\"", TD_EDENIED},
+        {"[[listener]]\naddress=\"[::1]:1\"\nclient_crl=\"a\"", TD_EDENIED},
     };
     for (size_t i = 0; i < TD_COUNT(cases); i++) {
         struct td_config c;

@@ -189,8 +189,10 @@ static void begin(struct client *c, uint64_t seed, td_ms retry_ms, const char *f
     c->server.stream = -1;
     td_buf_init(&c->server.in, 100000);
     struct td_sys *sys = &c->server.machine->sys;
-    assert_int_equal(TD_OK, sys->listen(sys, &(struct td_sys_listen){TD_STR("127.0.0.1:1"), c, 0},
-                                        &c->server.listener));
+    assert_int_equal(
+        TD_OK,
+        sys->listen(sys, &(struct td_sys_listen){.address = TD_STR("127.0.0.1:1"), .owner = c},
+                    &c->server.listener));
     c->options.version = seed % 2 == 0 ? TD_MQTT_V5 : TD_MQTT_V311;
     c->options.connect = (struct td_mqtt_connect){.client_id = TD_STR("c"), .keep_alive_s = 5};
     struct td_app_peer_config config = {.mqtt = &c->options,

@@ -58,7 +58,11 @@ static void connect_one(struct pair *p)
 {
     char address[64];
     p->sys->address(p->sys, p->listener, false, address);
-    assert_int_equal(p->sys->connect(p->sys, td_slice_of(address), &p->owners[1], &p->near), TD_OK);
+    assert_int_equal(p->sys->connect(p->sys,
+                                     &(struct td_sys_connect){.address = td_slice_of(address),
+                                                              .owner = &p->owners[1]},
+                                     &p->near),
+                     TD_OK);
     assert_true(wait_event(p, &p->owners[0], TD_SYS_READ));
     assert_int_equal(p->sys->accept(p->sys, p->listener, &p->owners[2], &p->far), TD_OK);
 }

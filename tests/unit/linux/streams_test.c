@@ -86,7 +86,10 @@ static void the_kernel_tells_who_connects_to_a_unix_socket(void **state)
     char address[64];
     make(&b);
     assert_int_equal(TD_OK, listen_there(&b, 0, &listener));
-    assert_int_equal(TD_OK, b.sys->connect(b.sys, td_slice_of(b.address), &b, &client));
+    assert_int_equal(
+        TD_OK, b.sys->connect(
+                   b.sys, &(struct td_sys_connect){.address = td_slice_of(b.address), .owner = &b},
+                   &client));
     assert_int_equal(TD_OK, b.sys->accept(b.sys, listener, &b, &server));
     b.sys->peer(b.sys, server, &peer);
     assert_true(peer.process && !peer.tls && !peer.certificate);
@@ -110,9 +113,13 @@ static void nothing_is_known_of_who_comes_by_tcp(void **state)
     make(&b);
     assert_int_equal(
         TD_OK,
-        b.sys->listen(b.sys, &(struct td_sys_listen){TD_STR("127.0.0.1:0"), &b, 0}, &listener));
+        b.sys->listen(b.sys, &(struct td_sys_listen){.address = TD_STR("127.0.0.1:0"), .owner = &b},
+                      &listener));
     b.sys->address(b.sys, listener, false, b.address);
-    assert_int_equal(TD_OK, b.sys->connect(b.sys, td_slice_of(b.address), &b, &client));
+    assert_int_equal(
+        TD_OK, b.sys->connect(
+                   b.sys, &(struct td_sys_connect){.address = td_slice_of(b.address), .owner = &b},
+                   &client));
     assert_int_equal(TD_OK, b.sys->accept(b.sys, listener, &b, &server));
     memset(&peer, 1, sizeof peer);
     b.sys->peer(b.sys, server, &peer);
