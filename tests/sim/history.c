@@ -121,6 +121,10 @@ void sim_history_check(struct sim_world *w, struct sim_disk *disk, const char *d
     enum td_err err = td_store_open(&config, &m->sys, &store, &why);
     if (err != TD_OK) {
         sim_fail(w, "the store does not open: %.*s", (int)why.n, (const char *)why.p);
+    } else if (td_store_stats(store)->damaged > 0) {
+        td_slice damage = td_store_stats(store)->damage;
+        sim_fail(w, "crashes alone have damaged the store: %.*s", (int)damage.n,
+                 (const char *)damage.p);
     } else {
         ask(&c, m, store);
         compare(&c);
