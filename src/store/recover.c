@@ -246,6 +246,17 @@ static void found_fill(struct recovery *rv)
 
 /* ---- rows ---- */
 
+/* Only what stays is damage: an error of the disk may be gone at the next look. */
+static enum td_err part_look(const struct td_parts *parts, int64_t partition, struct td_part *out)
+{
+    enum { LOOKS = 3 };
+    enum td_err err = TD_EIO;
+    for (int i = 0; i < LOOKS && err != TD_OK && err != TD_ENOENT && err != TD_ECORRUPT; i++) {
+        err = td_part_open(parts, partition * parts->days, INT64_MIN, INT64_MAX, out);
+    }
+    return err;
+}
+
 static uint64_t *sealed_seq(struct recovery *rv, int64_t partition, uint32_t stream)
 {
     for (size_t i = 0; i < rv->sealed_count; i++) {
@@ -258,7 +269,7 @@ static uint64_t *sealed_seq(struct recovery *rv, int64_t partition, uint32_t str
     struct td_part part;
     enum td_err err = td_part_prove(parts, partition * parts->days);
     rv->err = err != TD_OK ? err : rv->err;
-    err = td_part_open(parts, partition * parts->days, INT64_MIN, INT64_MAX, &part);
+    err = part_look(parts, partition, &part);
     if (err == TD_OK && part.count > 0) { /* refs are in order of streams */
         uint32_t most = part.refs[part.count - 1].stream;
         s.count = (most <= UINT32_MAX >> 8 ? most : UINT32_MAX >> 8) + 1;

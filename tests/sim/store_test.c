@@ -528,6 +528,35 @@ static void what_a_dead_process_left_in_the_cache_is_proven_before_the_log_goes(
     }
 }
 
+/* Starts on a disk that fails now and then: some come to nothing, none gives a sound file up. */
+static void an_error_of_the_disk_that_goes_away_is_no_damage(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct model m;
+    (void)reshape_dies(&r, &m, UINT32_MAX);
+    struct sim_disk_faults *f = sim_disk_faults(r.d);
+    for (int i = 0; i < 200; i++) {
+        f->open_ppm = f->read_ppm = 0;
+        assert_int_equal(TD_OK, rig_open(&r));
+        assert_int_equal(0, td_store_stats(r.store)->damaged);
+        rig_streams(&r);
+        row_give(&r, &m); /* so that the next start asks what is sealed */
+        rig_wait(&r, m.rows[m.row_count - 1].lsn);
+        rig_kill(&r);
+        f->open_ppm = f->read_ppm = 3000;
+        (void)rig_open(&r);
+        rig_kill(&r);
+    }
+    f->open_ppm = f->read_ppm = 0;
+    assert_int_equal(TD_OK, rig_open(&r));
+    state_check(&r, &m, UINT64_MAX - 1);
+    rig_streams(&r);
+    rows_check(&r, &m, UINT64_MAX - 1);
+    rig_end(&r);
+    model_fini(&m);
+}
+
 static uint64_t doctor(struct rig *r, struct td_store_health *health)
 {
     struct td_buf report;
@@ -678,6 +707,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_costs_one_record),
         cmocka_unit_test(the_ring_may_change_its_shape),
         cmocka_unit_test(what_a_dead_process_left_in_the_cache_is_proven_before_the_log_goes),
+        cmocka_unit_test(an_error_of_the_disk_that_goes_away_is_no_damage),
         cmocka_unit_test(a_doctor_names_the_chunk_that_a_flipped_bit_hit),
         cmocka_unit_test(rows_logged_again_keep_their_old_place_until_the_new_one_is_durable),
         cmocka_unit_test(all_that_was_durable_survives_a_power_cut_at_any_call),
