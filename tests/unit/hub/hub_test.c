@@ -238,6 +238,71 @@ static void a_shared_group_hands_each_message_to_its_least_loaded_member(void **
     td_hub_free(hub);
 }
 
+static void what_a_member_gives_back_goes_to_another_of_its_group(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    uint32_t g = td_hub_group_key(TD_STR("$share/g/a/#")),
+             h = td_hub_group_key(TD_STR("$share/h/#"));
+    struct ear e[3];
+    struct td_delivery d;
+    assert_true(g != 0 && h != 0 && g != h && td_hub_group_key(TD_STR("a/#")) == 0);
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        ear_init(&e[i], i + 1);
+        assert_int_equal(TD_OK, listen_to(hub, &e[i], i < 2 ? "$share/g/a/#" : "$share/h/#", 1, 0));
+    }
+    e[1].who.durable = true;
+    e[0].load = TD_LOAD_ABSENT + 5; /* not there, as the one that gives back */
+    assert_true(td_hub_group_again(hub, TD_STR("a/b"), g, TD_LOAD_ABSENT, &d));
+    assert_ptr_equal(&e[1].who, d.to);
+    assert_true(d.group == g && d.group_durable);
+    e[1].load = TD_LOAD_ABSENT;
+    assert_false(td_hub_group_again(hub, TD_STR("a/b"), g, TD_LOAD_ABSENT, &d));
+    assert_true(td_hub_group_again(hub, TD_STR("a/b"), g, UINT32_MAX, &d));
+    assert_ptr_equal(&e[1].who, d.to);
+    assert_true(td_hub_group_again(hub, TD_STR("a/b"), h, TD_LOAD_ABSENT, &d));
+    assert_true(d.to == &e[2].who && !d.group_durable);
+    assert_false(td_hub_group_again(hub, TD_STR("b"), g, UINT32_MAX, &d)); /* does not match */
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        td_hub_unsubscribe_all(hub, &e[i].who);
+    }
+    td_hub_free(hub);
+}
+
+static void count_member(void *ctx, struct td_subscriber *member)
+{
+    (void)member;
+    ++*(unsigned *)ctx;
+}
+
+static void a_group_is_searched_only_when_an_absent_member_may_hold_something(void **state)
+{
+    (void)state;
+    struct td_hub *hub = td_hub_new(&limits, 1);
+    struct ear e[2];
+    unsigned members = 0;
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        ear_init(&e[i], i + 1);
+        assert_int_equal(TD_OK, listen_to(hub, &e[i], "$share/g/a", 1, 0));
+    }
+    td_hub_group_unpark(e[0].who.first, count_member, &members);
+    assert_int_equal(2, members); /* a restart may have left something */
+    publish(hub, "a");
+    td_hub_group_unpark(e[0].who.first, count_member, &members);
+    assert_int_equal(2, members);
+    e[0].load = e[1].load = TD_LOAD_ABSENT;
+    publish(hub, "a"); /* an absent one got it */
+    td_hub_group_unpark(e[0].who.first, count_member, &members);
+    assert_int_equal(4, members);
+    td_hub_group_park(e[1].who.first);
+    td_hub_group_unpark(e[0].who.first, count_member, &members);
+    assert_int_equal(6, members);
+    for (size_t i = 0; i < TD_COUNT(e); i++) {
+        td_hub_unsubscribe_all(hub, &e[i].who);
+    }
+    td_hub_free(hub);
+}
+
 static void no_local_withholds_only_the_senders_own(void **state)
 {
     (void)state;
@@ -539,6 +604,8 @@ int main(void)
         cmocka_unit_test(overlapping_filters_make_one_delivery_with_the_highest_qos_and_all_ids),
         cmocka_unit_test(the_tree_agrees_with_the_obvious_way_while_filters_come_and_go),
         cmocka_unit_test(a_shared_group_hands_each_message_to_its_least_loaded_member),
+        cmocka_unit_test(what_a_member_gives_back_goes_to_another_of_its_group),
+        cmocka_unit_test(a_group_is_searched_only_when_an_absent_member_may_hold_something),
         cmocka_unit_test(no_local_withholds_only_the_senders_own),
         cmocka_unit_test(a_filter_with_no_local_gives_the_senders_own_neither_qos_nor_id),
         cmocka_unit_test(retained_messages_are_found_replaced_cleared_and_expire),

@@ -391,6 +391,24 @@ static void who_asks_for_problems_is_told_the_rule(void **state)
     assert_int_equal(3, td_mqtt_word(&m, 0x82, m.rule, word));
 }
 
+static void a_refused_connect_is_answered_as_it_asked(void **state)
+{
+    (void)state;
+    struct td_mqtt m;
+    struct td_mqtt_packet p;
+    uint8_t word[TD_MQTT_WORD_MAX];
+    td_mqtt_init(&m, TD_MQTT_SERVER, &limits, 0);
+    assert_int_equal(TD_MQTT_GOT_ERROR,
+                     feed(&m, "10 10 0004 'MQTT' 05 02 003C 02 17 01 0001 00", &p));
+    size_t n = td_mqtt_word(&m, m.reason, m.rule, word);
+    assert_true(n > 8 && word[0] == 0x20 && word[3] == 0x81);
+    assert_slice(m.rule, ((td_slice){word + 8, n - 8}));
+    td_mqtt_init(&m, TD_MQTT_SERVER, &limits, 0);
+    assert_int_equal(TD_MQTT_GOT_ERROR,
+                     feed(&m, "10 13 0004 'MQTT' 05 02 003C 05 27 00000004 0001 00", &p));
+    assert_int_equal(0, td_mqtt_word(&m, m.reason, m.rule, word)); /* takes 4 bytes, that has 5 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +426,7 @@ int main(void)
         cmocka_unit_test(the_last_word_fits_version_state_and_role),
         cmocka_unit_test(a_refused_level_is_answered_in_words_that_its_client_knows),
         cmocka_unit_test(who_asks_for_problems_is_told_the_rule),
+        cmocka_unit_test(a_refused_connect_is_answered_as_it_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,25 @@ static void user_properties_and_identifiers_are_walked_in_order(void **state)
     assert_false(td_mqtt_subscription_id_next(&rest, &id));
 }
 
+static void more_than_64_user_properties_are_too_large(void **state)
+{
+    (void)state;
+    for (size_t count = 63; count < 67; count++) {
+        uint8_t bytes[1024], block[1024], *p = block;
+        for (size_t i = 0; i < count; i++) {
+            p = td_mqtt_user_put(p, TD_STR("k"), TD_STR("v"));
+        }
+        td_slice all = {block, (size_t)(p - block)};
+        struct td_cursor c = {.p = bytes};
+        c.end = td_put_bytes(td_put_varint28(bytes, (uint32_t)all.n), all);
+        struct td_mqtt_fault fault = {NULL, 0};
+        struct td_mqtt_props props;
+        td_mqtt_props_decode(&c, TD_MQTT_PUBLISH, &props, &fault);
+        assert_int_equal(count > TD_MQTT_USERS_MAX, fault.rule != NULL);
+        assert_int_equal(fault.rule == NULL ? 0 : TD_MQTT_REASON_PACKET_TOO_LARGE, fault.reason);
+    }
+}
+
 static void built_user_properties_are_encoded_with_the_rest(void **state)
 {
     (void)state;
@@ -222,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_block_that_ends_inside_a_property_is_malformed),
         cmocka_unit_test(unknown_properties_and_bad_texts_are_malformed),
         cmocka_unit_test(user_properties_and_identifiers_are_walked_in_order),
+        cmocka_unit_test(more_than_64_user_properties_are_too_large),
         cmocka_unit_test(built_user_properties_are_encoded_with_the_rest),
         cmocka_unit_test(what_travels_is_borrowed_in_one_piece_or_gathered),
     };
