@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 enum {
-    LOGINS_MAX = 4096,        /* under way; then BUSY */
-    SEEN_SLOTS = 4096,        /* passwords that were right lately, */
-    SEEN_MS = 10 * 60 * 1000, /* and for how long */
+    LOGINS_MAX = 1024,         /* under way; then BUSY */
+    PASSWORD_BYTES_MAX = 4096, /* a longer one is nobody's */
+    SEEN_SLOTS = 4096,         /* passwords that were right lately, */
+    SEEN_MS = 10 * 60 * 1000,  /* and for how long */
     KEY_BYTES = 32
 };
 
@@ -210,6 +211,10 @@ enum td_login_answer td_login_ask(struct td_logins *l, const struct td_login_cla
 {
     char stored[TD_GUARD_PASSWORD_MAX];
     td_mono at;
+    if (claim->name.n > TD_GUARD_NAME_MAX || claim->password.n > PASSWORD_BYTES_MAX) {
+        l->stats.failed++; /* looks for nothing, so it shows nothing */
+        return TD_LOGIN_NO;
+    }
     td_guard_password_of(l->guard, claim->name, stored);
     if (seen_find(l, stored, claim->password, now)) {
         *who = td_guard_principal(l->guard, claim->name);

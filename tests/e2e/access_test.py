@@ -225,7 +225,9 @@ class Guessing(Case):
     def test_more_at_once_than_are_looked_at_at_a_time(self):
         """Each gets its answer; and who guessed has to wait by then, or to come again."""
         clients = [rawpeer(self.hub, f"many{i}", "pump8", "wrong") for i in range(30)]
-        self.assertEqual({4}, {answer(s) for s in clients})
+        answers = {answer(s) for s in clients}
+        self.assertIn(4, answers)
+        self.assertLessEqual(answers, {3, 4})  # 3: come again, from the time on when it is a guess
         begun = time.monotonic()
         self.assertIn(answer(rawpeer(self.hub, "next", "pump8", "wrong")), (3, 4))
         self.assertGreater(time.monotonic() - begun, 0.5)

@@ -165,6 +165,10 @@ static struct td_principal *admit_token(struct conn *c, const struct td_mqtt_pac
 struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
+    if (td_guard_has_users(parts->guard) && !td_mqttd_memory_has(c->d, p->bytes)) {
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "the hub's memory is full", now);
+        return NULL;
+    }
     if (c->m.authenticates) {
         td_mqttd_auth_begin(c, p, now);
         return NULL;
