@@ -8,7 +8,6 @@
 
 #include "app/cli.h"
 #include "base/toml.h"
-#include "guard/guard.h"
 
 enum kind {
     ADDRESSES,
@@ -16,6 +15,7 @@ enum kind {
     TEXT,
     LIST,
     ALGORITHMS,
+    WAYS,
     FLAG,
     COUNT,
     BYTES,
@@ -71,6 +71,8 @@ static const char *const takes[] = {
     [TEXT] = "text in quotes",
     [LIST] = "an array of texts, such as [\"a\", \"b\"]",
     [ALGORITHMS] = "an array of \"RS256\", \"ES256\", \"EdDSA\"",
+    [WAYS] = "an array of \"password\", \"scram\", \"token\", \"certificate\", \"psk\", "
+             "\"anonymous\", \"local\"",
     [FLAG] = "true or false",
     [COUNT] = "a whole number",
     [BYTES] = "a whole number of bytes, or text such as \"16 MB\"",
@@ -82,10 +84,13 @@ static const char *const takes[] = {
     [VERSION] = "\"1.2\" or \"1.3\""};
 
 /* The words of a kind, in the order of their enum. */
-static const char *const words[][4] = {[PROTOCOL] = {"mqtt", "http"},
-                                       [OVER] = {"wait", "refuse", "close"},
-                                       [ASK] = {"none", "optional", "required"},
-                                       [VERSION] = {"1.2", "1.3"}};
+static const char *const words[][8] = {
+    [ALGORITHMS] = {"RS256", "ES256", "EdDSA"},
+    [WAYS] = {"password", "scram", "token", "certificate", "psk", "anonymous", "local"},
+    [PROTOCOL] = {"mqtt", "http"},
+    [OVER] = {"wait", "refuse", "close"},
+    [ASK] = {"none", "optional", "required"},
+    [VERSION] = {"1.2", "1.3"}};
 
 /* "16 MB", "30d": digits, maybe spaces, a unit of the kind. False: not that. */
 static bool number_with_unit(td_slice text, enum kind kind, uint64_t *out)
@@ -202,14 +207,15 @@ static bool word_put(const struct setting *s, const struct td_toml *node, uint64
     return false;
 }
 
-static bool algorithms_put(const struct td_toml *node, uint64_t *out)
+/* A list of a kind's words, as bits in the order of the words. */
+static bool bits_put(const struct setting *s, const struct td_toml *node, uint64_t *out)
 {
     for (const struct td_toml *item = node->first; item != NULL; item = item->next) {
-        unsigned bit = item->type == TD_TOML_STRING ? td_guard_algorithm_of(item->text) : 0;
-        if (bit == 0) {
+        uint64_t bit = 0;
+        if (!word_put(s, item, &bit)) {
             return false;
         }
-        *out |= bit;
+        *out |= UINT64_C(1) << bit;
     }
     return node->type == TD_TOML_ARRAY && *out != 0;
 }
@@ -233,7 +239,8 @@ static const char *take(struct td_config *config, void *base, const struct setti
         fine = list_put(config, node, field);
         break;
     case ALGORITHMS:
-        fine = algorithms_put(node, &v);
+    case WAYS:
+        fine = bits_put(s, node, &v);
         number_put(field, s->bytes, v);
         break;
     case FLAG:

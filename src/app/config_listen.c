@@ -30,7 +30,9 @@ static bool is_open(const struct td_config *c, const struct td_config_listener *
 {
     bool by_certificate = l->tls.ask == TD_LINUX_TLS_ASK_REQUIRED;
     bool by_key = l->tls.psk != NULL && (l->tls.certificate == NULL || by_certificate);
-    return (c->users == NULL || c->serve.access.anonymous) && !by_certificate && !by_key;
+    unsigned silent = TD_WAY_ANONYMOUS | TD_WAY_LOCAL;
+    bool asks = l->is.ways != 0 ? (l->is.ways & silent) == 0 : !c->serve.access.anonymous;
+    return (c->users == NULL || !asks) && !by_certificate && !by_key;
 }
 
 /* `name`: how its address is set; `section`: where the words belong. */
@@ -59,7 +61,9 @@ static enum td_err network_wanted(const struct td_config *c, const struct td_con
 static enum td_err add(struct td_config *c, struct td_config_listener *l, const char *name,
                        const char *section, struct td_buf *why)
 {
-    const char *wrong = tls_wrong(l);
+    const char *wrong = l->is.ways != 0 && c->users == NULL
+                            ? "authenticate needs to know who may come: name users in [access]"
+                            : tls_wrong(l);
     if (wrong != NULL) {
         (void)td_buf_printf(why, "%s %s = \"%s\": %s", section, name, l->is.address, wrong);
         return TD_EDENIED;

@@ -42,6 +42,14 @@ void td_listeners_free(struct td_listener **first);
 bool td_listeners_address(struct td_sys *sys, const struct td_listener *first, size_t i,
                           char out[64]);
 
+/* Whether who comes by it may say in that way who he is. */
+static inline bool td_listener_takes(const struct td_listener *l, const struct td_parts *parts,
+                                     enum td_serve_way way)
+{
+    unsigned usual = TD_WAY_USUAL | (parts->anonymous ? (unsigned)TD_WAY_ANONYMOUS : 0U);
+    return ((l->is.ways != 0 ? l->is.ways : usual) & way) != 0;
+}
+
 /* A connection that came by it has begun, has gone. */
 struct td_listener *td_listener_ref(struct td_listener *l);
 void td_listener_unref(struct td_listener *l);

@@ -44,19 +44,23 @@ enum td_proof td_proof_of(struct td_guard *guard, const struct td_sys_peer *peer
     return *who != NULL ? TD_PROOF_YES : TD_PROOF_STRANGER;
 }
 
-enum td_proof td_proof_ask(struct td_guard *guard, struct td_sys *sys, int stream,
-                           struct td_principal **who)
+enum td_proof td_proof_ask(const struct td_parts *parts, const struct td_listener *listener,
+                           int stream, struct td_principal **who)
 {
     struct td_sys_peer peer;
-    sys->peer(sys, stream, &peer);
-    return td_proof_of(guard, &peer, who);
+    parts->sys->peer(parts->sys, stream, &peer);
+    peer.certificate = peer.certificate && td_listener_takes(listener, parts, TD_WAY_CERTIFICATE);
+    if (!td_listener_takes(listener, parts, TD_WAY_PSK)) {
+        peer.psk_identity[0] = '\0';
+    }
+    return td_proof_of(parts->guard, &peer, who);
 }
 
-bool td_proof_contradicts(struct td_guard *guard, struct td_sys *sys, int stream,
-                          const struct td_principal *who)
+bool td_proof_contradicts(const struct td_parts *parts, const struct td_listener *listener,
+                          int stream, const struct td_principal *who)
 {
     struct td_principal *proved = NULL;
-    switch (td_proof_ask(guard, sys, stream, &proved)) {
+    switch (td_proof_ask(parts, listener, stream, &proved)) {
     case TD_PROOF_NONE:
         return false;
     case TD_PROOF_STRANGER:
@@ -64,6 +68,6 @@ bool td_proof_contradicts(struct td_guard *guard, struct td_sys *sys, int stream
     case TD_PROOF_YES:
         break;
     }
-    td_principal_unref(guard, proved);
+    td_principal_unref(parts->guard, proved);
     return proved != who;
 }

@@ -3,7 +3,7 @@
 #define TD_SERVE_PROOF_H
 
 #include "guard/guard.h"
-#include "sys/sys.h"
+#include "serve/listen.h"
 
 enum td_proof {
     TD_PROOF_NONE, /* it proves nothing */
@@ -17,11 +17,11 @@ enum td_proof {
  * identity. YES: *who with a reference. */
 enum td_proof td_proof_of(struct td_guard *guard, const struct td_sys_peer *peer,
                           struct td_principal **who);
-/* The same of a stream. */
-enum td_proof td_proof_ask(struct td_guard *guard, struct td_sys *sys, int stream,
-                           struct td_principal **who);
+/* The same of a stream, by what its listener takes: what it does not take proves nothing. */
+enum td_proof td_proof_ask(const struct td_parts *parts, const struct td_listener *listener,
+                           int stream, struct td_principal **who);
 /* Whether the handshake proves somebody else than `who`. */
-bool td_proof_contradicts(struct td_guard *guard, struct td_sys *sys, int stream,
-                          const struct td_principal *who);
+bool td_proof_contradicts(const struct td_parts *parts, const struct td_listener *listener,
+                          int stream, const struct td_principal *who);
 
 #endif

@@ -35,9 +35,23 @@ struct td_serve_texts {
     size_t count;
 };
 
+/* How a hub with users lets somebody say who he is. */
+enum td_serve_way {
+    TD_WAY_PASSWORD = 1,
+    TD_WAY_SCRAM = 2, /* MQTT 5.0 */
+    TD_WAY_TOKEN = 4,
+    TD_WAY_CERTIFICATE = 8,
+    TD_WAY_PSK = 16,
+    TD_WAY_ANONYMOUS = 32, /* not at all: he is `anonymous` */
+    TD_WAY_LOCAL = 64,     /* not at all: he is `local`, who may everything */
+    TD_WAY_USUAL = 31
+};
+
 struct td_serve_listener {
     const char *address; /* "127.0.0.1:1883", "[::1]:0", "unix:/path" */
     enum td_serve_kind kind;
+    unsigned ways;                 /* or'ed td_serve_way; 0: the usual ones, and anonymous if
+                                    * td_serve_access_config lets it in */
     unsigned mode;                 /* of a unix socket's file, such as 0660; 0: 0600 */
     bool websocket;                /* MQTT comes in WebSockets; for HTTP it always may, at /mqtt */
     struct td_serve_texts origins; /* of pages of other sites that may open one; "*": any */

@@ -701,6 +701,100 @@ class Tokens(unittest.TestCase):
             hub.stop()
 
 
+class Handshakes(unittest.TestCase):
+    """Certificates and pre-shared keys, by mosquitto_pub."""
+
+    def setUp(self):
+        self.hub = hub = Hub()
+        self.certs = harness.make_certificates(hub.home / "certs")
+        (hub.home / "keys").write_text("lamp:000102030405060708090a0b0c0d0e0f\nnobody:" + 32 * "a" + "\n")
+        self.tls, self.psk = harness.free_port(), harness.free_port()
+        self.socket = hub.home / "sock"
+        c = self.certs
+        hub.config.write_text(hub.config.read_text() + f"""
+[[listener]]
+address = "127.0.0.1:{self.tls}"
+certificate = "{c}/server.pem"
+key = "{c}/server.key"
+client_certificate = "optional"
+client_ca = "{c}/ca.pem"
+[[listener]]
+address = "127.0.0.1:{self.psk}"
+psk = "{hub.home}/keys"
+[[listener]]
+address = "unix:{self.socket}"
+authenticate = ["local"]
+""")
+        hub.add(("anna", "admin"))
+        hub.user("add", "lamp", "--no-password")
+        self.addCleanup(hub.stop)
+
+    def pub(self, topic, *words):
+        """Whether it came in and was allowed to."""
+        done = subprocess.run(["mosquitto_pub", "-V", "5", "-t", topic, "-m", "b", "-q", "1", *map(str, words)],
+                              capture_output=True, text=True, timeout=PATIENCE_S)
+        return done.returncode == 0 and "not authori" not in (done.stdout + done.stderr).lower()
+
+    def cert(self, name):
+        return ["-h", "localhost", "-p", self.tls, "--cafile", self.certs / "ca.pem",
+                "--cert", self.certs / f"{name}.pem", "--key", self.certs / f"{name}.key"]
+
+    def subject(self, name):
+        done = subprocess.run(["openssl", "x509", "-in", str(self.certs / f"{name}.pem"), "-noout", "-subject",
+                               "-nameopt", "multiline"], capture_output=True, text=True, check=True)
+        return [line.split("=")[1].strip() for line in done.stdout.splitlines() if "commonName" in line][0]
+
+    def test_a_certificate_means_its_user(self):
+        hub, name = self.hub, self.subject("client")
+        hub.start()
+        self.assertFalse(self.pub(f"things/{name}/x", *self.cert("client")))  # vouched for, but no user
+        hub.user("add", name, "--no-password")
+        hub.reload()
+        self.assertTrue(self.pub(f"things/{name}/x", *self.cert("client")))
+        self.assertFalse(self.pub("things/lamp/x", *self.cert("client")))
+        anna = ["-u", "anna", "-P", "pw-anna"]
+        self.assertFalse(self.pub("a", *self.cert("client"), *anna))  # two principals
+        self.assertTrue(self.pub("a", *self.cert("client")[:6], *anna))  # no certificate
+        self.assertFalse(self.pub("a", *self.cert("client")[:6]))
+        hub.user("remove", name)
+        hub.reload()
+        self.assertFalse(self.pub(f"things/{name}/x", *self.cert("client")))
+
+    def test_a_pinned_key_goes_before_the_name(self):
+        hub = self.hub
+        der = subprocess.run(f"openssl x509 -in {self.certs}/client.pem -noout -pubkey |"
+                             " openssl pkey -pubin -outform der", shell=True, capture_output=True, check=True)
+        hub.user("add", "pinned", "--key", hashlib.sha256(der.stdout).hexdigest())
+        hub.user("add", self.subject("client"), "--no-password")
+        hub.start()
+        self.assertTrue(self.pub("things/pinned/x", *self.cert("client")))
+        self.assertFalse(self.pub(f"things/{self.subject('client')}/x", *self.cert("client")))
+
+    def test_a_pre_shared_key_means_its_user(self):
+        self.hub.start()
+        lamp = ["-p", self.psk, "--psk", "000102030405060708090a0b0c0d0e0f", "--psk-identity", "lamp"]
+        self.assertTrue(self.pub("things/lamp/x", *lamp))
+        self.assertFalse(self.pub("things/other/x", *lamp))
+        self.assertFalse(self.pub("things/nobody/x", "-p", self.psk, "--psk", 32 * "a", "--psk-identity",
+                                  "nobody"))
+
+    def test_a_listener_may_take_everybody_who_reaches_it(self):
+        self.hub.start()
+        body = b"\0\4MQTT\4\2\0\x3c\0\1u"
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.socket))
+            s.sendall(bytes((0x10, len(body))) + body)
+            self.assertEqual(b"\x20\2\0\0", s.recv(4))
+            s.sendall(b"\x82\6\0\1\0\1#\0")
+            self.assertEqual(b"\x90\3\0\1\0", s.recv(5))
+        texts = b"\0\1u\0\4anna\0\7pw-anna"
+        body = b"\0\4MQTT\4\xc2\0\x3c" + texts
+        with socket.socket(socket.AF_UNIX) as s:  # but no passwords
+            s.connect(str(self.socket))
+            s.sendall(bytes((0x10, len(body))) + body)
+            self.assertEqual(b"\x20\2\0\5", s.recv(4))
+
+
 class Files(unittest.TestCase):
     def fails(self, users, grants, *says):
         hub = Hub()

@@ -94,7 +94,7 @@ static bool may_have_path(struct td_httpd_conn *c)
     enum need need = need_of(c);
     struct td_parts *parts = c->d->parts;
     if (td_guard_has_users(parts->guard) && need != NOBODY &&
-        td_proof_contradicts(parts->guard, parts->sys, c->stream, c->who)) {
+        td_proof_contradicts(parts, c->listener, c->stream, c->who)) {
         unauthorized(c, "the certificate means another user");
         return false;
     }
@@ -196,6 +196,32 @@ static bool admit_token(struct td_httpd_conn *c, td_slice token)
     return c->who != NULL;
 }
 
+/* He says nothing: what does his handshake prove, and if nothing, may he ask all the same? */
+static bool admit_silent(struct td_httpd_conn *c)
+{
+    struct td_parts *parts = c->d->parts;
+    const char *name = NULL;
+    switch (td_proof_ask(parts, c->listener, c->stream, &c->who)) {
+    case TD_PROOF_YES:
+        return true;
+    case TD_PROOF_STRANGER:
+        unauthorized(c, "no user has that certificate");
+        return false;
+    case TD_PROOF_NONE:
+        break;
+    }
+    if (td_listener_takes(c->listener, parts, TD_WAY_LOCAL)) {
+        name = TD_GUARD_LOCAL;
+    } else if (td_listener_takes(c->listener, parts, TD_WAY_ANONYMOUS) || need_of(c) == NOBODY) {
+        name = TD_GUARD_ANONYMOUS;
+    } else {
+        unauthorized(c, "this hub wants to know who asks");
+        return false;
+    }
+    c->who = td_guard_principal(parts->guard, td_slice_of(name));
+    return true;
+}
+
 static bool admit(struct td_httpd_conn *c, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
@@ -205,30 +231,20 @@ static bool admit(struct td_httpd_conn *c, td_mono now)
         c->who = td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
         return true;
     }
+    if (count == 0) {
+        return admit_silent(c);
+    }
     td_slice scheme = td_slice_head(said, td_slice_find(said, ' '));
     td_slice rest = td_slice_skip(said, scheme.n + 1);
-    if (count == 1 && td_http_same(scheme, TD_STR("Basic"))) {
+    if (count == 1 && td_http_same(scheme, TD_STR("Basic")) &&
+        td_listener_takes(c->listener, parts, TD_WAY_PASSWORD)) {
         return admit_basic(c, rest, now);
     }
-    if (count == 1 && td_http_same(scheme, TD_STR("Bearer"))) {
+    if (count == 1 && td_http_same(scheme, TD_STR("Bearer")) &&
+        td_listener_takes(c->listener, parts, TD_WAY_TOKEN)) {
         return admit_token(c, rest);
     }
-    if (count == 0) {
-        switch (td_proof_ask(parts->guard, parts->sys, c->stream, &c->who)) {
-        case TD_PROOF_YES:
-            return true;
-        case TD_PROOF_STRANGER:
-            unauthorized(c, "no user has that certificate");
-            return false;
-        case TD_PROOF_NONE:
-            break;
-        }
-    }
-    if (count == 0 && (parts->anonymous || need_of(c) == NOBODY)) {
-        c->who = td_guard_principal(parts->guard, TD_STR(TD_GUARD_ANONYMOUS));
-        return true;
-    }
-    unauthorized(c, "this hub wants to know who asks");
+    unauthorized(c, "this listener does not take that");
     return false;
 }
 

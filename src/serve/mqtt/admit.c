@@ -162,44 +162,71 @@ static struct td_principal *admit_token(struct conn *c, const struct td_mqtt_pac
     return who;
 }
 
-struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+static struct td_principal *refuse(struct conn *c, uint8_t reason, const char *why, td_mono now)
+{
+    c->d->stats.logins_refused++;
+    td_mqttd_conn_refuse(c, reason, why, now);
+    return NULL;
+}
+
+/* It says nothing: what does its handshake prove, and if nothing, may it come all the same? */
+static struct td_principal *admit_silent(struct conn *c, td_mono now)
 {
     struct td_parts *parts = c->d->parts;
-    if (td_guard_has_users(parts->guard) && !td_mqttd_memory_has(c->d, p->bytes)) {
-        td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "the hub's memory is full", now);
-        return NULL;
-    }
-    if (c->m.authenticates) {
-        td_mqttd_auth_begin(c, p, now);
-        return NULL;
-    }
-    if (!td_guard_has_users(parts->guard)) {
-        return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
-    }
-    if (p->connect.has_password && td_guard_takes_jwt(parts->guard) &&
-        td_guard_is_jwt(p->connect.password)) {
-        return admit_token(c, p, now);
-    }
-    if (p->connect.has_user) {
-        return admit_password(c, p, now);
-    }
     struct td_principal *who = NULL;
-    switch (td_proof_ask(parts->guard, parts->sys, c->stream, &who)) {
+    switch (td_proof_ask(parts, c->listener, c->stream, &who)) {
     case TD_PROOF_YES:
         return who;
     case TD_PROOF_STRANGER:
-        c->d->stats.logins_refused++;
-        td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "no user has that certificate", now);
-        return NULL;
+        return refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "no user has that certificate", now);
     case TD_PROOF_NONE:
         break;
     }
-    if (parts->anonymous) {
+    if (td_listener_takes(c->listener, parts, TD_WAY_LOCAL)) {
+        return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
+    }
+    if (td_listener_takes(c->listener, parts, TD_WAY_ANONYMOUS)) {
         return td_guard_principal(parts->guard, TD_STR(TD_GUARD_ANONYMOUS));
     }
-    c->d->stats.logins_refused++;
-    td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "this hub wants a user name", now);
-    return NULL;
+    return refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "this listener wants to know who comes", now);
+}
+
+/* What a CONNECT says who it is by, as a way that its listener must take. */
+static enum td_serve_way way_of(const struct conn *c, const struct td_mqtt_packet *p)
+{
+    bool token = p->connect.has_password && td_guard_takes_jwt(c->d->parts->guard) &&
+                 td_guard_is_jwt(p->connect.password);
+    return c->m.authenticates    ? TD_WAY_SCRAM
+           : token               ? TD_WAY_TOKEN
+           : p->connect.has_user ? TD_WAY_PASSWORD
+                                 : TD_WAY_ANONYMOUS;
+}
+
+struct td_principal *td_mqttd_admit(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
+{
+    struct td_parts *parts = c->d->parts;
+    enum td_serve_way way = way_of(c, p);
+    if (!td_guard_has_users(parts->guard) && way != TD_WAY_SCRAM) {
+        return td_guard_principal(parts->guard, TD_STR(TD_GUARD_LOCAL));
+    }
+    if (!td_mqttd_memory_has(c->d, p->bytes)) {
+        td_mqttd_conn_refuse(c, TD_MQTT_REASON_QUOTA_EXCEEDED, "the hub's memory is full", now);
+        return NULL;
+    }
+    if (way == TD_WAY_ANONYMOUS) {
+        return admit_silent(c, now);
+    }
+    if (!td_listener_takes(c->listener, parts, way)) {
+        return refuse(c,
+                      way == TD_WAY_SCRAM ? TD_MQTT_REASON_BAD_AUTHENTICATION_METHOD
+                                          : TD_MQTT_REASON_NOT_AUTHORIZED,
+                      "this listener does not take that", now);
+    }
+    if (way == TD_WAY_SCRAM) {
+        td_mqttd_auth_begin(c, p, now);
+        return NULL;
+    }
+    return way == TD_WAY_TOKEN ? admit_token(c, p, now) : admit_password(c, p, now);
 }
 
 /* ---- one client id, several principals ---- */

@@ -240,7 +240,7 @@ static uint8_t rights_refusal(const struct conn *c, const struct td_mqtt_packet 
     struct td_parts *parts = d->parts;
     const struct td_mqtt_connect *connect = &p->connect;
     if (td_guard_has_users(parts->guard) &&
-        td_proof_contradicts(parts->guard, parts->sys, c->stream, who)) {
+        td_proof_contradicts(parts, c->listener, c->stream, who)) {
         d->stats.logins_refused++;
         return TD_MQTT_REASON_NOT_AUTHORIZED; /* two credentials, two principals */
     }
