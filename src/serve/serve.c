@@ -41,6 +41,8 @@ void td_serve_config_default(struct td_serve_config *config)
                  .queue_messages_max = 100000,
                  .queue_bytes_max = UINT64_C(64) << 20,
                  .write_bytes_max = UINT32_C(1) << 20,
+                 .delayed_messages_max = 100000,
+                 .delayed_bytes_max = UINT64_C(64) << 20,
                  .connections_max = 100000,
                  .sessions_max = 1000000,
                  .limits = {.burst_s = 2, .half_open_max = 4096, .half_open_host_max = 64}},

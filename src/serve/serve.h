@@ -89,15 +89,17 @@ struct td_serve_limits_config {
 };
 
 struct td_serve_mqtt_config {
-    uint32_t packet_bytes_max;   /* 1 KB .. 256 MB: what a client may send; lowered to what the
+    uint32_t packet_bytes_max;     /* 1 KB .. 256 MB: what a client may send; lowered to what the
                                   * log's ring takes */
-    uint16_t receive_max;        /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
-    uint16_t alias_max;          /* topic aliases a client may set */
-    uint32_t session_expiry_s;   /* longest; 3.1.1 sessions that are not clean get it */
-    uint16_t keepalive_max_s;    /* longer wishes are lowered (5.0); 0: no bound */
-    uint32_t queue_messages_max; /* of one session; the oldest goes */
-    uint64_t queue_bytes_max;    /* of one session; the oldest goes */
-    uint32_t write_bytes_max;    /* unsent bytes of one connection; then QoS 0 is dropped */
+    uint16_t receive_max;          /* 1..65535: unacknowledged QoS 1/2 publishes of one client */
+    uint16_t alias_max;            /* topic aliases a client may set */
+    uint32_t session_expiry_s;     /* longest; 3.1.1 sessions that are not clean get it */
+    uint16_t keepalive_max_s;      /* longer wishes are lowered (5.0); 0: no bound */
+    uint32_t queue_messages_max;   /* of one session; the oldest goes */
+    uint64_t queue_bytes_max;      /* of one session; the oldest goes */
+    uint32_t write_bytes_max;      /* unsent bytes of one connection; then QoS 0 is dropped */
+    uint32_t delayed_messages_max; /* to be published later; 0: no client may */
+    uint64_t delayed_bytes_max;
     uint32_t connections_max;
     uint32_t sessions_max;
     struct td_serve_limits_config limits;

@@ -4,7 +4,9 @@ import http.client
 import json
 import pathlib
 import queue
+import signal
 import subprocess
+import time
 import unittest
 import urllib.parse
 
@@ -50,9 +52,11 @@ def tandem(own, *words):
 class Peer:
     """A Paho client whose messages end in a queue."""
 
-    def __init__(self, test, own, name, version=V5, **more):
+    def __init__(self, test, own, name, version=V5, user=None):
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=version,
-                                  reconnect_on_failure=False, **more)
+                                  reconnect_on_failure=False)
+        if user is not None:
+            self.client.username_pw_set(user, user)
         self.came, self.messages, self.acks = queue.Queue(), queue.Queue(), queue.Queue()
         self.client.on_connect = lambda c, u, flags, reason, p: self.came.put(reason)
         self.client.on_message = lambda c, u, m: self.messages.put(m)
@@ -178,6 +182,97 @@ class Retained(unittest.TestCase):
         self.assertEqual({"deleted": 1, "more": False},
                          ask(own, "DELETE", "/api/v1/retained", tokens["guest"], filter="#")[1])
         self.assertEqual(["a/other", "b"], seen("boss"))
+
+
+class Delayed(unittest.TestCase):
+    """Published later, whatever happens meanwhile."""
+
+    def waiting(self, own):
+        status, page = ask(own, "GET", "/api/v1/delayed")
+        self.assertEqual(200, status, page)
+        return page["delayed"]
+
+    def test_stock_clients_of_both_versions_can_say_it(self):
+        own = hub(self)
+        old, new = Peer(self, own, "old", V311), Peer(self, own, "new", V5)
+        old.subscribe("a/#")
+        begun = time.monotonic()
+        self.assertEqual(0, old.publish("$delayed/2/a/topic", "1"))
+        self.assertEqual(0, new.publish("a/property", "2", qos=2, user=[("delay", "1")], ContentType="text/plain"))
+        self.assertEqual(["a/property", "a/topic"], [old.next().topic, old.next().topic])
+        self.assertGreater(time.monotonic() - begun, 2)
+
+    def test_properties_and_retain_go_with_it(self):
+        own = hub(self)
+        p = Peer(self, own, "p")
+        p.publish("a", "x", retain=True, user=[("delay", "1"), ("k", "v")], ContentType="text/plain")
+        wait_for("its time", lambda: not self.waiting(own))
+        p.subscribe("a")
+        got = p.next()
+        self.assertTrue(got.retain)
+        self.assertEqual("text/plain", got.properties.ContentType)
+        self.assertEqual([("delay", "1"), ("k", "v")], got.properties.UserProperty)
+
+    def test_it_is_listed_and_cancelled(self):
+        own = hub(self)
+        p = Peer(self, own, "p")
+        p.publish("$delayed/60/a/b", "1234")
+        p.publish("$delayed/90/c", "1", qos=2, retain=True)
+        first, second = self.waiting(own)
+        self.assertEqual(("a/b", 4, 1, False, "p", "local"), tuple(
+            first[k] for k in ("topic", "bytes", "qos", "retain", "client", "principal")))
+        self.assertLess(first["due"], second["due"])
+        self.assertEqual((200, {"cancelled": 1}), ask(own, "DELETE", f"/api/v1/delayed/{first['id']}"))
+        self.assertEqual(404, ask(own, "DELETE", f"/api/v1/delayed/{first['id']}")[0])
+        own.kill()
+        own.start()
+        self.assertEqual([second], self.waiting(own))
+        counters = ask(own, "GET", "/api/v1/system")[1]["mqtt"]
+        self.assertEqual((1, 0), (counters["delayed"], counters["delayed_accepted"]))
+
+    def test_kill_9_does_not_take_it(self):
+        own = hub(self)
+        p = Peer(self, own, "p")
+        for n in range(20):
+            p.publish(f"$delayed/{1 + n % 3}/a/{n}", str(n))
+        p.publish("a/last", "x", user=[("delay", "6")])
+        own.kill()
+        own.start()
+        ear = Peer(self, own, "ear")
+        ear.subscribe("a/last")
+        self.assertEqual("a/last", ear.next().topic)
+        self.assertEqual([], self.waiting(own))
+
+    def test_too_many_and_nonsense_are_refused(self):
+        own = hub(self, "[mqtt]\ndelayed_messages_max = 1\n")
+        p = Peer(self, own, "p")
+        self.assertEqual(0x90, p.publish("$delayed/soon/a", "1"))
+        self.assertEqual(0x83, p.publish("a", "1", user=[("delay", "soon")]))
+        self.assertEqual(0, p.publish("$delayed/60/a", "1"))
+        self.assertEqual(0x97, p.publish("$delayed/60/a", "1"))
+        self.assertEqual(0, Peer(self, own, "old", V311).publish("$delayed/60/a", "1"))  # dropped, has no code
+        counters = ask(own, "GET", "/api/v1/system")[1]["mqtt"]
+        self.assertEqual((1, 1, 2), tuple(counters["delayed" + k] for k in ("", "_accepted", "_refused")))
+
+    def test_rights_are_asked_now_and_then(self):
+        own = harness.Broker(options)
+        self.addCleanup(own.forget)
+        users, grants = own.home / "users", own.home / "grants"
+        grants.write_text("role:a allow all a/#\n*  allow receive a/#\n")
+        (own.home / "tandem.toml").write_text(f'[access]\nusers = "{users}"\ngrants = "{grants}"\n')
+        own.arguments = ["--config", str(own.home / "tandem.toml")]
+        for name in ("ann", "bob"):
+            subprocess.run([options.tandem, "user", "add", name, "-r", "a", "-f", users], input=name + "\n",
+                           text=True, check=True, capture_output=True)
+        own.start()
+        ann, bob = (Peer(self, own, name, user=name) for name in ("ann", "bob"))
+        bob.subscribe("a/#")
+        self.assertEqual(0x87, ann.publish("$delayed/1/b", "1"))
+        self.assertEqual(0, ann.publish("$delayed/3/a/ann", "1"))
+        self.assertEqual(0, bob.publish("$delayed/4/a/bob", "1"))
+        subprocess.run([options.tandem, "user", "remove", "ann", "-f", users], check=True, capture_output=True)
+        own.process.send_signal(signal.SIGHUP)
+        self.assertEqual("a/bob", bob.next().topic)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,35 @@ size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
     return 1;
 }
 
+void td_mqttd_delayed_each(const struct td_mqttd *d,
+                           void (*fn)(void *ctx, const struct td_mqttd_delayed *m), void *ctx)
+{
+    (void)d;
+    for (uint64_t number = 5; number > 0; number--) {
+        struct td_mqttd_delayed m;
+        (void)td_mqttd_delayed_find(d, number, &m);
+        fn(ctx, &m);
+    }
+}
+
+bool td_mqttd_delayed_find(const struct td_mqttd *d, uint64_t number, struct td_mqttd_delayed *out)
+{
+    (void)d;
+    *out = (struct td_mqttd_delayed){.number = number,
+                                     .topic = TD_STR("a/b"),
+                                     .principal = TD_STR("p"),
+                                     .client_id = TD_STR("c"),
+                                     .payload_bytes = 2,
+                                     .qos = 1};
+    return number <= 5;
+}
+
+uint64_t td_mqttd_delayed_cancel(struct td_mqttd *d, uint64_t number)
+{
+    (void)d, (void)number;
+    return 0;
+}
+
 void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
 {
     (void)d, (void)m;

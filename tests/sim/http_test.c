@@ -135,6 +135,35 @@ size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
     return 1;
 }
 
+void td_mqttd_delayed_each(const struct td_mqttd *d,
+                           void (*fn)(void *ctx, const struct td_mqttd_delayed *m), void *ctx)
+{
+    (void)d;
+    for (uint64_t number = 5; number > 0; number--) {
+        struct td_mqttd_delayed m;
+        (void)td_mqttd_delayed_find(d, number, &m);
+        fn(ctx, &m);
+    }
+}
+
+bool td_mqttd_delayed_find(const struct td_mqttd *d, uint64_t number, struct td_mqttd_delayed *out)
+{
+    (void)d;
+    *out = (struct td_mqttd_delayed){.number = number,
+                                     .topic = TD_STR("a/b"),
+                                     .principal = TD_STR("p"),
+                                     .client_id = TD_STR("c"),
+                                     .payload_bytes = 2,
+                                     .qos = 1};
+    return number <= 5;
+}
+
+uint64_t td_mqttd_delayed_cancel(struct td_mqttd *d, uint64_t number)
+{
+    (void)d, (void)number;
+    return 0;
+}
+
 void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
 {
     (void)d;
@@ -524,6 +553,15 @@ static void each_request_gets_its_status(void **state)
         {DELETE("/api/v1/clients/c%2"), "HTTP/1.1 400 ", "hex digits"},
         {DELETE("/api/v1/clients/"), "HTTP/1.1 405 ", "Allow: GET, HEAD"},
         {DELETE("/api/v1/clients/a/b"), "HTTP/1.1 405 ", "Allow: GET, HEAD"},
+        {GET("/api/v1/delayed?limit=2&after=1"), "HTTP/1.1 200 OK",
+         "{\"delayed\":[{\"id\":2,\"topic\":\"a/b\",\"due\":\"1970"},
+        {GET("/api/v1/delayed?limit=2&after=1"), "HTTP/1.1 200 OK", "],\"next\":3}"},
+        {GET("/api/v1/delayed?after=3"), "HTTP/1.1 200 OK", "],\"next\":null}"},
+        {GET("/api/v1/delayed?filter=b"), "HTTP/1.1 200 OK", "{\"delayed\":[],\"next\":null}"},
+        {GET("/api/v1/delayed?after=x"), "HTTP/1.1 400 ", "the next of the page before"},
+        {DELETE("/api/v1/delayed/5"), "HTTP/1.1 200 OK", "{\"cancelled\":1}"},
+        {DELETE("/api/v1/delayed/6"), "HTTP/1.1 404 ", "no such message waits"},
+        {DELETE("/api/v1/delayed/x"), "HTTP/1.1 400 ", "not a message's number"},
         {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"name\":\"warm\",\"kind\":\"RULE\",\"file\":"},
         {GET("/api/v1/rules"), "HTTP/1.1 200 OK", "\"last_fired\":null,\"last_action\":null"},
         {GET("/"), "HTTP/1.1 200 OK", "text/html"},

@@ -19,10 +19,16 @@ static const struct {
     const char *path;
     enum need need;
 } needs[] = {
-    {"/health", NOBODY},           {"/mqtt", NOBODY}, /* MQTT asks by itself */
-    {"/api/v1/things", ANYBODY},   {"/api/v1/series", ANYBODY},
-    {"/api/v1/live", ANYBODY},     {"/api/v1/messages", ANYBODY},
-    {"/api/v1/retained", ANYBODY}, {"/api/v1/query", READ_ALL},
+    {"/health", NOBODY},
+    {"/mqtt", NOBODY}, /* MQTT asks by itself */
+    {"/api/v1/things", ANYBODY},
+    {"/api/v1/series", ANYBODY},
+    {"/api/v1/live", ANYBODY},
+    {"/api/v1/messages", ANYBODY},
+    {"/api/v1/retained", ANYBODY},
+    {"/api/v1/delayed", ANYBODY},
+    {"/api/v1/delayed/{id}", ANYBODY},
+    {"/api/v1/query", READ_ALL},
 };
 
 static enum need need_of(const struct td_httpd_conn *c)

@@ -70,6 +70,23 @@ bool td_httpd_param_number(struct td_httpd_conn *c, const char *name, int64_t le
     return true;
 }
 
+bool td_httpd_param_filter(struct td_httpd_conn *c, struct td_arena *arena, td_slice *out)
+{
+    bool broken;
+    td_slice text;
+    *out = (td_slice){NULL, 0};
+    if (!td_httpd_param(c, "filter", &text, &broken)) {
+        return !broken;
+    }
+    if (!td_filter_valid(text) || td_slice_starts(text, TD_STR("$share/"))) {
+        td_httpd_bad(c, "filter", text, "a topic filter as in MQTT, without $share",
+                     "give a/b, a/+ or a/#, with # quoted as %23");
+        return false;
+    }
+    *out = td_arena_copy(arena, text);
+    return true;
+}
+
 /* ---- bodies ---- */
 
 /* Takes the value that comes next. False: broken JSON. */

@@ -141,6 +141,10 @@ bool td_httpd_param_time(struct td_httpd_conn *c, const char *name, td_wall now,
 bool td_httpd_param_number(struct td_httpd_conn *c, const char *name, int64_t least, int64_t most,
                            const char *rule, int64_t *out);
 
+/* The parameter `filter`, a topic filter without $share/, as a copy; n 0: there is none. False:
+ * answered as bad. */
+bool td_httpd_param_filter(struct td_httpd_conn *c, struct td_arena *arena, td_slice *out);
+
 /* One member of the one flat object that a body may be. */
 struct td_httpd_member {
     const char *name;
@@ -193,7 +197,7 @@ void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 void td_httpd_dispatch(struct td_httpd_conn *c, td_mono now);
 /* What stands in the path where the route has {name}, as it was written. */
 td_slice td_httpd_rest(const struct td_httpd_conn *c);
-/* The rows' handlers: metrics.c, api.c, clients.c, retained.c, explain.c, history.c,
+/* The rows' handlers: metrics.c, api.c, clients.c, retained.c, delayed.c, explain.c, history.c,
  * messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
 void td_httpd_metrics(struct td_httpd_conn *c, td_mono now);
@@ -207,6 +211,8 @@ void td_httpd_clients(struct td_httpd_conn *c, td_mono now);
 void td_httpd_client_close(struct td_httpd_conn *c, td_mono now);
 void td_httpd_retained(struct td_httpd_conn *c, td_mono now);
 void td_httpd_retained_delete(struct td_httpd_conn *c, td_mono now);
+void td_httpd_delayed(struct td_httpd_conn *c, td_mono now);
+void td_httpd_delayed_cancel(struct td_httpd_conn *c, td_mono now);
 void td_httpd_explain(struct td_httpd_conn *c, td_mono now);
 void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
 void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now); /* the handshake */

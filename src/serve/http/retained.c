@@ -149,31 +149,13 @@ static void page_answer(const struct page *page, td_mono now)
 
 /* ---- what was asked ---- */
 
-/* The filter, a copy; n 0: there is none. False: answered as bad. */
-static bool filter_of(struct td_httpd_conn *c, struct td_arena *arena, td_slice *out)
-{
-    bool broken;
-    td_slice text;
-    *out = (td_slice){NULL, 0};
-    if (!td_httpd_param(c, "filter", &text, &broken)) {
-        return !broken;
-    }
-    if (!td_filter_valid(text) || td_slice_starts(text, TD_STR("$share/"))) {
-        td_httpd_bad(c, "filter", text, "a topic filter as in MQTT, without $share",
-                     "give a/b, a/+ or a/#, with # quoted as %23");
-        return false;
-    }
-    *out = td_arena_copy(arena, text);
-    return true;
-}
-
 static void list(struct td_httpd_conn *c, struct td_arena *arena, td_mono now)
 {
     td_slice filter, text;
     bool broken;
     int64_t limit = PAGE_DEFAULT;
     struct page page = {.c = c};
-    if (!filter_of(c, arena, &filter) ||
+    if (!td_httpd_param_filter(c, arena, &filter) ||
         !td_httpd_param_number(c, "limit", 1, PAGE_MAX, "1 to 1000 messages", &limit)) {
         return;
     }
@@ -258,7 +240,7 @@ static void delete_asked(struct td_httpd_conn *c, struct td_arena *arena, td_mon
 {
     td_slice filter;
     int64_t limit = DELETE_DEFAULT;
-    if (!filter_of(c, arena, &filter) ||
+    if (!td_httpd_param_filter(c, arena, &filter) ||
         !td_httpd_param_number(c, "limit", 1, DELETE_MAX, "1 to 100000 messages", &limit)) {
         return;
     }

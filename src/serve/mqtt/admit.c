@@ -350,6 +350,7 @@ void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now)
     for (size_t i = 0; i < d->sessions.count; i++) {
         td_mqttd_session_purge(d->sessions.entries[i].value);
     }
+    td_mqttd_delays_purge(d);
     retained_purge(d);
     (void)td_stage_end(d->parts, TD_STORE_NOW);
 }

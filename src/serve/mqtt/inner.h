@@ -245,9 +245,14 @@ static inline td_slice session_client_id(const struct session *s)
 
 /* Whose quota a message counts for that this session wants retained: the same for each session of
  * that principal and client id, also after a restart. */
+static inline uint64_t session_owner_of(td_slice key)
+{
+    return td_hash(key, 0) | 1;
+}
+
 static inline uint64_t session_owner(const struct session *s)
 {
-    return td_hash(session_key(s), 0) | 1;
+    return session_owner_of(session_key(s));
 }
 
 /* What the session keeps beyond its connection. */
@@ -495,7 +500,42 @@ td_mono td_mqttd_memory_deadline(const struct td_mqttd *d);
 /* May n bytes more be held for a client? */
 bool td_mqttd_memory_has(const struct td_mqttd *d, uint64_t n);
 
+/* ---- messages for later (delay.c) ---- */
+
+#define DELAYED "$delayed/"
+
+/* Whether to look closer: a delay stands in the topic or in a user property. */
+static inline bool delay_asked(const struct td_mqtt_packet *p)
+{
+    return p->topic.p[0] == '$' || td_mqtt_has(&p->props, TD_MQTT_PROP_USER_PROPERTY);
+}
+/* Takes the delay out of the packet's topic, or reads the property; *delay_s stays if there is
+ * none. Gives the reason to refuse it, or TD_MQTT_REASON_SUCCESS. */
+uint8_t td_mqttd_delay_read(const struct td_mqttd *d, struct td_mqtt_packet *p, uint32_t *delay_s);
+/* Room for one more; else it is counted as refused. */
+bool td_mqttd_delay_room(struct td_mqttd *d, const struct td_mqtt_packet *p);
+/* Keeps m, whose expires is a span, to be published in delay_s. Ends the open batch: gives its
+ * LSN. */
+uint64_t td_mqttd_delay(struct session *s, struct td_message *m, uint32_t delay_s);
+/* A row of the store, on the loop that keeps it. TD_ECORRUPT: it cannot be read. */
+enum td_err td_mqttd_delay_restore(struct td_mqttd *d, uint64_t number, td_slice value,
+                                   td_mono now);
+/* Publishes what is due. */
+void td_mqttd_delays_expire(struct td_mqttd *d, td_mono now);
+td_mono td_mqttd_delays_deadline(const struct td_mqttd *d);
+/* Drops those of principals that are gone. */
+void td_mqttd_delays_purge(struct td_mqttd *d);
+/* Without a word to the store. */
+void td_mqttd_delays_free(struct td_mqttd *d);
+
 /* ---- the store (keep.c) ---- */
+
+/* A message as the store has it, at the end of a record; `expires` 0: never. */
+void td_mqttd_keep_message_add(const struct td_mqttd *d, struct td_buf *b,
+                               const struct td_message *m, td_wall expires);
+/* The same read; the slices borrow from the record. Gives `expires`. */
+td_wall td_mqttd_keep_message_read(const struct td_mqttd *d, struct td_cursor *c,
+                                   struct td_message *out);
 
 void td_mqttd_keep_session(struct session *s, td_mono now);
 void td_mqttd_keep_session_gone(struct session *s);
@@ -535,14 +575,15 @@ struct td_mqttd {
     struct session *pump_durable;    /* wait until the store's durable LSN moves */
     struct session *dead;
     struct td_heap conn_timers, session_timers;
-    uint64_t next_session, next_message; /* the last ones given; */
-    uint64_t stride;                     /* each loop has its own: numbers apart by how many */
-    struct td_map by_number;             /* sessions, for other loops; with one loop empty */
-    struct conn *moving;                 /* to another loop, when the turn ends */
-    struct session *members;             /* of shared groups, whose load has changed */
-    uint32_t unnamed;                    /* clients without an id, spread over the loops */
-    uint64_t settled;                    /* the durable LSN that was acted on */
-    struct entry **routed;               /* by the delivery under way, with whose they are */
+    struct td_heap delays;                             /* messages for later, by when */
+    uint64_t next_session, next_message, next_delayed; /* the last ones given; */
+    uint64_t stride;         /* each loop has its own: numbers apart by how many */
+    struct td_map by_number; /* sessions, for other loops; with one loop empty */
+    struct conn *moving;     /* to another loop, when the turn ends */
+    struct session *members; /* of shared groups, whose load has changed */
+    uint32_t unnamed;        /* clients without an id, spread over the loops */
+    uint64_t settled;        /* the durable LSN that was acted on */
+    struct entry **routed;   /* by the delivery under way, with whose they are */
     struct session **routed_to;
     size_t routed_count, routed_cap;
     uint32_t reached;                    /* sessions that were delivered to, by all publishes, */

@@ -7,6 +7,7 @@
  *   ROUTE         message, session     -> a route since: its packet id, received, gone
  *   QOS2_IN       session, packet id   -> (there or not)
  *   RETAINED      topic                -> message
+ *   DELAYED       number               -> principal NUL id, when, message (delay.c)
  *
  * Moments are wall times in the store and monotonic ones in memory. The functions put into the
  * open batch; callers end it. */
@@ -144,6 +145,19 @@ static td_wall read_message(const struct td_mqttd *d, struct td_cursor *c, struc
     out->props = td_cursor_lump(c);
     out->payload = td_cursor_lump(c);
     return expires;
+}
+
+void td_mqttd_keep_message_add(const struct td_mqttd *d, struct td_buf *b,
+                               const struct td_message *m, td_wall expires)
+{
+    add_message(d, b, m, expires, 0);
+}
+
+td_wall td_mqttd_keep_message_read(const struct td_mqttd *d, struct td_cursor *c,
+                                   struct td_message *out)
+{
+    uint64_t commit;
+    return read_message(d, c, out, &commit);
 }
 
 void td_mqttd_keep_retained(struct td_mqttd *d, const struct td_message *m)
@@ -371,11 +385,11 @@ void td_mqttd_keep_piece(struct td_mqttd *d)
 struct restore {
     struct td_mqttd *d;
     td_mono now;
-    struct td_map by_number;             /* sessions; keys are numbers inside of them */
-    struct td_map routes;                /* struct route_row by (message, session) */
-    uint64_t damaged;                    /* entries that could not be read */
-    uint64_t last_session, last_message; /* numbers */
-    uint64_t commit;                     /* the last one of several loops that the store has */
+    struct td_map by_number; /* sessions; keys are numbers inside of them */
+    struct td_map routes;    /* struct route_row by (message, session) */
+    uint64_t damaged;        /* entries that could not be read */
+    uint64_t last_session, last_message, last_delayed; /* numbers */
+    uint64_t commit;       /* the last one of several loops that the store has */
     struct td_buf orphans; /* whose session or message is gone: kind and key, to be deleted */
     struct session *ghost; /* has what shared groups had given to sessions that are no more */
 };
@@ -698,6 +712,17 @@ static void retained_row(void *ctx, td_slice key, td_slice value)
     td_message_done(&m);
 }
 
+static void delayed_row(void *ctx, td_slice key, td_slice value)
+{
+    struct restore *r = ctx;
+    struct td_cursor k = td_cursor_of(key), c = td_cursor_of(value);
+    uint64_t number = td_cursor_u64(&k);
+    td_slice who = td_cursor_lump(&c); /* principal NUL client id */
+    struct td_mqttd *d = home_of(r, td_slice_skip(who, td_slice_find(who, '\0') + 1));
+    r->last_delayed = number > r->last_delayed ? number : r->last_delayed;
+    r->damaged += k.err != TD_OK || td_mqttd_delay_restore(d, number, value, r->now) != TD_OK;
+}
+
 /* Rows of routes whose message is gone. */
 static void routes_clean(struct restore *r)
 {
@@ -737,6 +762,8 @@ static void loop_ready(const struct restore *r, struct td_mqttd *d, unsigned num
     d->next_session += d->next_session < r->last_session ? d->stride : 0;
     d->next_message = r->last_message - r->last_message % d->stride + number;
     d->next_message += d->next_message < r->last_message ? d->stride : 0;
+    d->next_delayed = r->last_delayed - r->last_delayed % d->stride + number;
+    d->next_delayed += d->next_delayed < r->last_delayed ? d->stride : 0;
     sessions_rename(r, d);
     windows_move(d);
 }
@@ -766,6 +793,7 @@ enum td_err td_mqttd_keep_restore(struct td_mqttd *d, td_mono now, struct td_buf
         {TD_STATE_ROUTE, route_row},
         {TD_STATE_MESSAGE, message_row},
         {TD_STATE_RETAINED, retained_row},
+        {TD_STATE_DELAYED, delayed_row},
     };
     uint64_t seed;
     struct restore r = {.d = d, .now = now};

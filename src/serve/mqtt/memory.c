@@ -5,7 +5,8 @@
  * second and whenever much has come in. Between two looks every byte that comes in counts as
  * held.
  *
- *   above 60 %   no further topics are retained or recorded: what they hold stays
+ *   above 60 %   no further topics are retained or recorded, no messages for later taken: what they
+ *                hold stays
  *   above 80 %   no new clients; slow readers lose QoS 0 sooner; who sends most is read less
  *   above 95 %   who holds most is closed, or loses the oldest of its queue, until it is less */
 #include <stdlib.h>
@@ -56,8 +57,9 @@ static uint64_t counted(const struct td_mqttd *d)
 {
     const struct td_hub_stats *hub = td_hub_stats(d->parts->hub);
     return d->memory.held + d->stats.queued * TD_MQTTD_ENTRY_BYTES + d->stats.queued_bytes +
-           hub->retained_bytes + hub->nodes * NODE_BYTES + hub->subscriptions * NODE_BYTES +
-           d->stats.sessions * SESSION_BYTES + d->stats.connections * CONNECTION_BYTES;
+           d->stats.delayed_bytes + hub->retained_bytes + hub->nodes * NODE_BYTES +
+           hub->subscriptions * NODE_BYTES + d->stats.sessions * SESSION_BYTES +
+           d->stats.connections * CONNECTION_BYTES;
 }
 
 static uint64_t percent(const struct td_mqttd *d, unsigned n)

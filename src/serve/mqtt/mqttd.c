@@ -41,6 +41,7 @@ static struct td_mqttd *make(struct td_parts *parts, const struct td_serve_mqtt_
     td_buf_init(&d->record, SIZE_MAX);
     td_mqttd_trace_init(d);
     d->memory.read_max = UINT32_MAX;
+    td_heap_init(&d->delays);
     td_map_init(&d->hosts, seed);
     td_map_init(&d->principals, seed);
     td_heap_init(&d->toll_timers);
@@ -95,6 +96,7 @@ void td_mqttd_free(struct td_mqttd *d)
     d->touched = d->waiting = d->moving = NULL;
     td_mqttd_conns_reap(d);
     td_mqttd_sessions_free(d);
+    td_mqttd_delays_free(d);
     while (d->spare_count > 0) {
         td_buf_fini(&d->spare[--d->spare_count]);
     }
@@ -123,6 +125,7 @@ void td_mqttd_turn(struct td_mqttd *d, td_mono now)
     d->now = now;
     td_mqttd_conns_expire(d, now);
     td_mqttd_sessions_expire(d, now);
+    td_mqttd_delays_expire(d, now);
     td_mqttd_tolls_turn(d, now);
     td_mqttd_memory_turn(d, now);
     td_mqttd_conns_settle(d, now);
@@ -153,6 +156,7 @@ td_mono td_mqttd_deadline(const struct td_mqttd *d)
     }
     td_mono at = td_mono_min(first_of(&d->conn_timers), first_of(&d->session_timers));
     at = td_mono_min(at, td_mqttd_memory_deadline(d));
+    at = td_mono_min(at, td_mqttd_delays_deadline(d));
     return td_mono_min(at, first_of(&d->toll_timers));
 }
 

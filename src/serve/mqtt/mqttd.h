@@ -12,6 +12,7 @@
  *   limit.c     how fast a client may send, how many may come at once
  *   memory.c    how much is held, and what gives way when it is too much
  *   retain.c    the retained messages that a subscription asks for
+ *   delay.c     messages that are to be published later
  *   trace.c     what happened to messages lately; why a client got one, or not
  *   keep.c      what of sessions and messages goes to the store, and comes back at start
  *
@@ -74,6 +75,9 @@ struct td_mqttd_stats {
     uint64_t memory_level;       /* above 0, 60, 80, 95 % of it: 0 to 3 */
     uint64_t memory_closed;      /* connections closed because they held most */
     uint64_t redelivered, redispatched, takeovers, wills; /* redispatched: in shared groups */
+    uint64_t delayed, delayed_bytes;                      /* for later, now */
+    uint64_t delayed_accepted, delayed_published, delayed_cancelled;
+    uint64_t delayed_refused, delayed_denied; /* no room; not allowed any more when due */
     uint64_t protocol_errors, keepalive_timeouts;
     uint64_t tls_failures;                       /* handshakes */
     uint64_t logins_refused;                     /* CONNECTs without or with wrong credentials */
@@ -212,6 +216,24 @@ struct td_mqttd_hearer {
 /* Gives the first `max`; *all is how many there are. */
 size_t td_mqttd_hearers(struct td_mqttd *d, td_slice topic, td_mono now,
                         struct td_mqttd_hearer *out, size_t max, size_t *all);
+
+/* ---- messages for later (delay.c) ---- */
+
+struct td_mqttd_delayed {
+    uint64_t number;                      /* its name, in the order of birth */
+    td_slice topic, principal, client_id; /* borrowed: until the next event */
+    td_wall due;
+    size_t payload_bytes;
+    uint8_t qos;
+    bool retain;
+};
+
+/* Calls fn for each, in no order. */
+void td_mqttd_delayed_each(const struct td_mqttd *d,
+                           void (*fn)(void *ctx, const struct td_mqttd_delayed *m), void *ctx);
+bool td_mqttd_delayed_find(const struct td_mqttd *d, uint64_t number, struct td_mqttd_delayed *out);
+/* Forgets one that is there. Gives the LSN that must be durable before anybody is told. */
+uint64_t td_mqttd_delayed_cancel(struct td_mqttd *d, uint64_t number);
 
 /* ---- for td_publish: around one message ---- */
 

@@ -200,6 +200,9 @@ static uint8_t connect_refusal(const struct conn *c, const struct td_mqtt_packet
     if (p->connect.has_will && !td_topic_valid(p->connect.will_topic)) {
         return TD_MQTT_REASON_TOPIC_NAME_INVALID;
     }
+    if (p->connect.has_will && td_slice_starts(p->connect.will_topic, TD_STR(DELAYED))) {
+        return TD_MQTT_REASON_TOPIC_NAME_INVALID; /* a will has a delay of its own */
+    }
     if (p->connect.has_will && td_slice_starts(p->connect.will_topic, TD_STR("$SYS/"))) {
         return TD_MQTT_REASON_NOT_AUTHORIZED; /* what stands there is the hub's word */
     }
@@ -413,14 +416,38 @@ static uint64_t publish_on(struct conn *c, const struct td_mqtt_packet *p, td_mo
     return lsn;
 }
 
+/* Keeps it for later; gives the LSN to wait for. */
+static uint64_t delay(struct session *s, const struct td_mqtt_packet *p, uint32_t delay_s)
+{
+    struct td_message m = {.topic = p->topic,
+                           .payload = p->payload,
+                           .props = travelling(s->d, &p->props),
+                           .expires = expiry_at(&p->props, 0),
+                           .at = s->d->parts->wall,
+                           .author = s->principal->number,
+                           .qos = p->qos,
+                           .retain = p->retain};
+    uint64_t lsn = td_mqttd_delay(s, &m, delay_s);
+    td_message_done(&m);
+    return lsn;
+}
+
 static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
     struct td_mqttd *d = c->d;
     struct session *s = c->session;
+    struct td_mqtt_packet later; /* the same without the delay in its topic */
+    uint32_t delay_s = 0;
+    uint8_t reason = TD_MQTT_REASON_SUCCESS;
     d->stats.publish_in++;
     d->stats.publish_bytes_in += p->payload.n;
     s->tally.messages_in++;
-    uint8_t reason = publish_refusal(p);
+    if (delay_asked(p)) {
+        later = *p;
+        reason = td_mqttd_delay_read(d, &later, &delay_s);
+        p = &later;
+    }
+    reason = reason == TD_MQTT_REASON_SUCCESS ? publish_refusal(p) : reason;
     if (reason == TD_MQTT_REASON_SUCCESS && !s->trusted &&
         !td_mqttd_may_say(s, p->topic, p->retain)) {
         reason = TD_MQTT_REASON_NOT_AUTHORIZED;
@@ -434,12 +461,13 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         td_mqttd_conn_ack(c, s->in_lsn, TD_MQTT_PUBREC, p->id, TD_MQTT_REASON_SUCCESS);
         return;
     }
-    if (c->toll != NULL && !td_mqttd_toll_publish(c, p, now)) {
+    if ((c->toll != NULL && !td_mqttd_toll_publish(c, p, now)) ||
+        (delay_s > 0 && !td_mqttd_delay_room(d, p))) {
         qos2_take_back(s, p);
         publish_refuse(c, p, TD_MQTT_REASON_QUOTA_EXCEEDED);
         return;
     }
-    uint64_t lsn = publish_on(c, p, now, &reason);
+    uint64_t lsn = delay_s > 0 ? delay(s, p, delay_s) : publish_on(c, p, now, &reason);
     if (p->qos == 1) {
         td_mqttd_conn_ack(c, lsn, TD_MQTT_PUBACK, p->id, reason);
     } else if (p->qos == 2) {

@@ -57,6 +57,8 @@ static void the_simulator_runs_with_the_same_defaults(void **state)
     SAME(mqtt.session_expiry_s);
     SAME(mqtt.keepalive_max_s);
     SAME(mqtt.queue_messages_max);
+    SAME(mqtt.delayed_messages_max);
+    SAME(mqtt.delayed_bytes_max);
     SAME(mqtt.queue_bytes_max);
     SAME(mqtt.write_bytes_max);
     SAME(mqtt.connections_max);
