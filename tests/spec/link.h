@@ -45,6 +45,8 @@ struct spec_link {
 
 extern const struct spec_link spec_link_sim;
 extern bool spec_link_sim_websocket; /* all its lines are WebSockets */
+/* How many event loops the hub has. */
+extern unsigned spec_link_sim_loops;
 /* `program` is run for each case with `port` as its last argument. */
 const struct spec_link *spec_link_program(const char *program, const char *port);
 

@@ -18,6 +18,7 @@ static struct sim_machine *machine; /* the clients' */
 static bool websocket;              /* the lines of this case are */
 
 bool spec_link_sim_websocket;
+unsigned spec_link_sim_loops = 1;
 
 static void end(struct spec_line *line)
 {
@@ -137,6 +138,7 @@ static bool sim_begin(const struct spec_wish *wish)
     }
     world = sim_world_new(1);
     hub = sim_hub_new(world, &config);
+    sim_hub_loops(hub, spec_link_sim_loops);
     machine = sim_machine_new(world, "clients", NULL);
     sim_machine_program(machine, &clients, NULL);
     return start();

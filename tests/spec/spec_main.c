@@ -255,6 +255,8 @@ int main(int argc, char **argv)
     version = of == NULL ? 5 : (unsigned)strtoul(of, NULL, 10);
     load(dir == NULL ? "tests/spec" : dir);
     spec_link_sim_websocket = option(argc, argv, "OVER") != NULL;
+    const char *loops = option(argc, argv, "LOOPS");
+    spec_link_sim_loops = loops == NULL ? 1 : (unsigned)strtoul(loops, NULL, 10);
     size_t played[3] = {0};
     for (size_t i = 0; i < case_count; i++) {
         if (case_is_ours(&cases[i]) && (only == NULL || contains(cases[i].header, only))) {

@@ -208,13 +208,13 @@ struct td_loop {
     uint32_t unsent; /* parcels made since the last mail_send() */
 
     /* the log */
-    struct td_buf changes;       /* the open batch */
-    uint64_t ticket;             /* the last one given for a batch */
-    struct channel batch, part;  /* to the log; parts of group commits */
-    uint64_t batch_clock, stamp; /* done up to; moves with each change */
-    uint64_t commit;             /* the batch to come is a part of that group commit; 0: of none */
-    struct ledger *ledger;       /* loop 0's; else NULL */
-    bool pressure, failed;       /* as loop 0 says; loop 0 asks the store */
+    struct td_buf changes;                   /* the open batch */
+    uint64_t ticket;                         /* the last one given for a batch */
+    struct channel batch, part;              /* to the log; parts of group commits */
+    uint64_t batch_clock, stamp, stamp_seen; /* done up to; moves with each change */
+    uint64_t commit;       /* the batch to come is a part of that group commit; 0: of none */
+    struct ledger *ledger; /* loop 0's; else NULL */
+    bool pressure, failed; /* as loop 0 says; loop 0 asks the store */
 
     /* other loops */
     uint64_t peer_ticket, interest_ticket; /* the last ones given */

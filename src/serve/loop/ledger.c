@@ -58,16 +58,14 @@ void td_loop_clock_set(struct td_loop *l)
 {
     uint64_t batch = channel_clock(&l->batch), part = channel_clock(&l->part);
     batch = batch < part ? batch : part;
-    if (batch != l->batch_clock) {
-        l->batch_clock = batch;
-    }
     uint64_t peers = UINT64_MAX;
     for (unsigned i = 0; i < l->all->count; i++) {
         uint64_t clock = channel_clock(&l->peers[i]);
         peers = clock < peers ? clock : peers;
     }
+    l->stamp += batch > l->batch_clock || peers > l->peer_clock; /* something came through */
+    l->batch_clock = batch;
     l->peer_clock = peers;
-    l->stamp++;
 }
 
 bool td_loop_done(const struct td_loop *l, uint64_t lsn)

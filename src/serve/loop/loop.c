@@ -308,6 +308,8 @@ void td_loop_begin(struct td_loop *l, td_mono now)
         td_loop_ledger_look(l);
     }
     td_loop_mail_read(l);
+    td_loop_debts_settle(l);
+    l->stamp_seen = l->stamp;
 }
 
 static void sight_tell(struct td_loop *l, td_mono now)
@@ -354,6 +356,9 @@ void td_loop_end_turn(struct td_loop *l, td_mono now)
 td_mono td_loop_deadline(struct td_loop *l, td_mono own)
 {
     td_mono now = l->parts.now;
+    if (l->stamp != l->stamp_seen) { /* something came through behind the back of the turn */
+        own = now;
+    }
     if (td_loop_mail_blocked(l)) {
         own = td_mono_min(own, td_mono_after(now, RETRY_MS));
     }

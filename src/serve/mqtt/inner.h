@@ -304,6 +304,8 @@ void td_mqttd_session_owe_retained(struct session *s, struct td_message *m, uint
 /* PUBACK, PUBREC, PUBCOMP from the client. */
 void td_mqttd_session_acked(struct session *s, const struct td_mqtt_packet *packet);
 void td_mqttd_session_pump_later(struct session *s);
+/* When something more has become durable. */
+void td_mqttd_session_pump_when_durable(struct session *s);
 /* Drops the older half of what waits, for lack of memory. */
 void td_mqttd_session_shed(struct session *s);
 void td_mqttd_sessions_pump(struct td_mqttd *d);
@@ -376,8 +378,9 @@ bool td_mqttd_id_free(struct td_mqttd *d, const struct td_principal *who, td_sli
 
 /* ---- retained messages (retain.c) ---- */
 
-/* A subscription of s asks for what is retained. */
-void td_mqttd_retained_ask(struct session *s, td_slice filter, uint8_t qos, uint32_t id);
+/* A subscription of s asks for what is retained; `lsn`: its SUBACK's. */
+void td_mqttd_retained_ask(struct session *s, td_slice filter, uint8_t qos, uint32_t id,
+                           uint64_t lsn);
 /* It has asked so often that it is not to be read from for now. */
 bool td_mqttd_retained_many(const struct session *s);
 /* All that was asked for before has been sent: answers the next ask. False: there is none, or no

@@ -118,7 +118,9 @@ static void level_set(struct td_mqttd *d)
     d->memory.read_max = levels[level].read_max;
     d->stats.memory_level = level;
     td_hub_retain_hold(d->parts->hub, level > CALM);
-    td_record_hold(d->parts->record, level > CALM);
+    if (d->parts->record != NULL) { /* of several loops one has it */
+        td_record_hold(d->parts->record, level > CALM);
+    }
 }
 
 /* ---- taking ---- */

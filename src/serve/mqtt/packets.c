@@ -541,7 +541,7 @@ static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, 
 
 /* Retained messages go behind the SUBACK, filter by filter (MQTT-3.3.1-9 to -11). */
 static void retained_owe(struct conn *c, const struct td_mqtt_packet *p, td_slice codes,
-                         const bool *existed)
+                         const bool *existed, uint64_t lsn)
 {
     struct td_mqtt_filter f;
     td_slice rest = p->list, group, inner;
@@ -550,7 +550,7 @@ static void retained_owe(struct conn *c, const struct td_mqtt_packet *p, td_slic
         if (codes.p[i] <= 2 && wanted && !td_filter_shared(f.filter, &group, &inner)) {
             bool has_id = td_mqtt_has(&p->props, TD_MQTT_PROP_SUBSCRIPTION_ID);
             td_mqttd_retained_ask(c->session, f.filter, codes.p[i],
-                                  has_id ? p->props.subscription_id : 0);
+                                  has_id ? p->props.subscription_id : 0, lsn);
         }
     }
 }
@@ -575,7 +575,7 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     codes_answer(c, lsn, TD_MQTT_SUBACK, p->id);
     if (c->session != NULL) { /* the SUBACK was not too large for it */
         td_mqttd_shared_gather(c->session);
-        retained_owe(c, p, td_buf_slice(&codes), existed);
+        retained_owe(c, p, td_buf_slice(&codes), existed, lsn);
     }
     td_buf_fini(&codes);
     free(existed);

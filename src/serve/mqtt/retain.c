@@ -13,7 +13,8 @@ enum { QUEUE_FEW = 1000, ASKS_MAX = 64 };
 
 struct ask {
     struct ask *next;
-    uint32_t id; /* subscription identifier, 0: none */
+    uint64_t lsn; /* the SUBACK's, with several loops: until they know of the filter */
+    uint32_t id;  /* subscription identifier, 0: none */
     uint8_t qos;
     uint16_t n;
     uint8_t filter[];
@@ -49,14 +50,17 @@ static bool has_room(const struct session *s)
     return td_mqttd_memory_has(d, most);
 }
 
-void td_mqttd_retained_ask(struct session *s, td_slice filter, uint8_t qos, uint32_t id)
+void td_mqttd_retained_ask(struct session *s, td_slice filter, uint8_t qos, uint32_t id,
+                           uint64_t lsn)
 {
-    if (s->asks == NULL && s->waiting.count < QUEUE_FEW && has_room(s)) {
+    lsn = s->d->parts->loop == NULL ? 0 : lsn;
+    if (s->asks == NULL && td_stage_done(s->d->parts, lsn) && s->waiting.count < QUEUE_FEW &&
+        has_room(s)) {
         answer(s, filter, qos, id);
         return;
     }
     struct ask *a = td_alloc(sizeof *a + filter.n);
-    *a = (struct ask){.id = id, .qos = qos, .n = (uint16_t)filter.n};
+    *a = (struct ask){.lsn = lsn, .id = id, .qos = qos, .n = (uint16_t)filter.n};
     (void)td_put_bytes(a->filter, filter);
     struct ask **end = &s->asks;
     while (*end != NULL) { /* few: its client is not read from when there are many */
@@ -92,6 +96,10 @@ static void ask_free_first(struct session *s)
 bool td_mqttd_retained_next(struct session *s)
 {
     if (s->asks == NULL) {
+        return false;
+    }
+    if (!td_stage_done(s->d->parts, s->asks->lsn)) {
+        td_mqttd_session_pump_when_durable(s);
         return false;
     }
     if (!has_room(s)) {

@@ -455,7 +455,7 @@ void td_mqttd_session_pump_later(struct session *s)
     }
 }
 
-static void pump_when_durable(struct session *s)
+void td_mqttd_session_pump_when_durable(struct session *s)
 {
     if (!s->pumped && !s->dead) {
         s->pumped = true;
@@ -560,7 +560,7 @@ static void pump_queues(struct session *s)
     assign_and_keep(s);
     while (s->sending.first != NULL && conn_unsent(s->conn) < WRITE_HIGH_BYTES) {
         if (!td_stage_done(s->d->parts, s->sending.first->lsn)) {
-            pump_when_durable(s);
+            td_mqttd_session_pump_when_durable(s);
             return;
         }
         entry_write(s, td_mqttd_queue_take(&s->sending));
