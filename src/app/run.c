@@ -27,7 +27,7 @@ struct run {
 
 /* ---- what was asked for ---- */
 
-static enum td_err read_config(struct run *r)
+static enum td_err read_config(struct run *r, struct td_config *config)
 {
     struct td_buf text;
     if (r->config_file == NULL) {
@@ -36,20 +36,18 @@ static enum td_err read_config(struct run *r)
     td_buf_init(&text, FILE_BYTES_MAX);
     enum td_err err = td_app_file_read(r->config_file, &text, &r->why);
     if (err == TD_OK) {
-        err = td_config_read(&r->config, r->config_file, td_buf_slice(&text), &r->why);
+        err = td_config_read(config, r->config_file, td_buf_slice(&text), &r->why);
     }
     td_buf_fini(&text);
     return err;
 }
 
-static void override(struct run *r)
+static void override(const struct run *r, struct td_config *config)
 {
-    struct td_serve_config *serve = &r->config.serve;
+    struct td_serve_config *serve = &config->serve;
     serve->data_dir = r->data != NULL ? r->data : serve->data_dir;
-    td_config_listen(&r->config, TD_SERVE_MQTT,
-                     &(struct td_serve_texts){r->mqtt.at, r->mqtt.count});
-    td_config_listen(&r->config, TD_SERVE_HTTP,
-                     &(struct td_serve_texts){r->http.at, r->http.count});
+    td_config_listen(config, TD_SERVE_MQTT, &(struct td_serve_texts){r->mqtt.at, r->mqtt.count});
+    td_config_listen(config, TD_SERVE_HTTP, &(struct td_serve_texts){r->http.at, r->http.count});
     serve->version = TD_VERSION;
     uint64_t *memory_max = &serve->mqtt.limits.memory_max;
     *memory_max = *memory_max != 0 ? *memory_max : td_linux_memory_total() / 4 * 3;
@@ -104,14 +102,20 @@ static enum td_err read_access(struct run *r)
                         : err;
 }
 
+/* Reads the file, and the certificates that it names. */
+static enum td_err settle(struct run *r, struct td_config *config)
+{
+    enum td_err err = read_config(r, config);
+    if (err == TD_OK) {
+        override(r, config);
+        err = td_config_check(config, &r->why);
+    }
+    return err == TD_OK ? td_app_secure_open(config, &r->why) : err;
+}
+
 static enum td_err prepare(struct run *r)
 {
-    enum td_err err = read_config(r);
-    if (err == TD_OK) {
-        override(r);
-        err = td_config_check(&r->config, &r->why);
-    }
-    err = err == TD_OK ? td_app_secure_open(&r->config, &r->why) : err;
+    enum td_err err = settle(r, &r->config);
     err = err == TD_OK ? read_access(r) : err;
     return err == TD_OK ? read_rules(r) : err;
 }
@@ -135,14 +139,31 @@ static void events(struct td_linux *l, struct td_serve *serve)
 }
 
 /* Users and grants as the files say now; what is wrong changes nothing. */
+/* All is read before anything changes. Certificates go first, so that who shows one that is not
+ * good any more is seen when the rights are looked at; and back again if those are not good. */
+static enum td_err renew(struct run *r, struct td_config *next, struct td_serve *serve, td_mono now)
+{
+    enum td_err err = settle(r, next);
+    err = err == TD_OK ? read_access(r) : err;
+    if (err != TD_OK) {
+        return err;
+    }
+    td_app_secure_swap(&r->config, next);
+    err = td_serve_access(serve, &r->config.serve.access, now, &r->why);
+    if (err != TD_OK) {
+        td_app_secure_swap(&r->config, next);
+    } else if (!td_app_secure_same(&r->config, next)) {
+        td_log("app", TD_LOG_WARN, "restart_needed", "for=\"other listeners\"");
+    }
+    return err;
+}
+
 static void reload(struct run *r, struct td_serve *serve, td_mono now)
 {
+    struct td_config next;
     td_buf_clear(&r->why);
-    enum td_err err = read_access(r);
-    if (err == TD_OK) {
-        err = td_serve_access(serve, &r->config.serve.access, now, &r->why);
-    }
-    if (err == TD_OK) {
+    td_config_init(&next);
+    if (renew(r, &next, serve, now) == TD_OK) {
         td_log("app", TD_LOG_INFO, "reloaded", "users=%s grants=%s",
                r->config.users == NULL ? "none" : r->config.users,
                r->config.grants == NULL ? "none" : r->config.grants);
@@ -150,6 +171,8 @@ static void reload(struct run *r, struct td_serve *serve, td_mono now)
         td_log("app", TD_LOG_ERROR, "not_reloaded", "why=\"%.*s\"", (int)r->why.n,
                (const char *)r->why.p);
     }
+    td_app_secure_close(&next);
+    td_config_fini(&next);
 }
 
 static void turn_until_ended(struct td_linux *l, struct run *r, struct td_serve *serve)

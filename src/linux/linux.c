@@ -468,6 +468,7 @@ static void sys_close(struct td_sys *sys, int fd)
 struct released {
     int fd;
     bool tcp;
+    struct td_linux_tls *tls;
 };
 
 static void *sys_release(struct td_sys *sys, int fd)
@@ -475,7 +476,12 @@ static void *sys_release(struct td_sys *sys, int fd)
     struct td_linux *l = of(sys);
     struct stream *s = stream_of(l, fd);
     struct released *r = td_alloc(sizeof *r);
-    *r = (struct released){fd, s->ack.tcp};
+    *r = (struct released){fd, s->ack.tcp, s->tls};
+    if (s->tls != NULL && s->tls->shaking) {
+        l->shakes--;
+        listeners_hold(l);
+    }
+    s->tls = NULL;
     td_assert(epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, NULL) == 0);
     s->open = false; /* what this wait has brought of it is dropped; the other epoll tells again */
     s->owner = NULL;
@@ -487,6 +493,15 @@ static int sys_adopt(struct td_sys *sys, void *released, void *owner)
     struct released r = *(struct released *)released;
     free(released);
     adopt_stream(of(sys), r.fd, owner, r.tcp, TD_SYS_READ);
+    if (r.tls != NULL) { /* it may hold what no epoll will tell of */
+        struct td_linux *l = of(sys);
+        struct stream *s = &l->streams[r.fd];
+        s->tls = r.tls;
+        s->tls->asked = TD_SYS_READ;
+        l->shakes += s->tls->shaking;
+        s->unread = true;
+        tls_settle(l, r.fd, false);
+    }
     return r.fd;
 }
 

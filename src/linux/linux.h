@@ -57,11 +57,10 @@ struct td_linux_tls_config {
  * On failure `why` says which file, what is wrong with it, and what to do. */
 enum td_err td_linux_tls_context_new(const struct td_linux_tls_config *config,
                                      struct td_sys_tls **out, struct td_buf *why);
-/* Reads the files again: streams that begin from now on have the new ones, and no ticket of before
- * is taken. On failure all stays as it is. From any thread. */
-enum td_err td_linux_tls_context_reload(struct td_sys_tls *context,
-                                        const struct td_linux_tls_config *config,
-                                        struct td_buf *why);
+/* What was read for `other`, of which no stream was made, is for streams that begin from now on by
+ * `context`, and the other way round; no ticket of before is taken. Certificates of clients that
+ * were good before are looked at again by sys->peer. From any thread. */
+void td_linux_tls_context_swap(struct td_sys_tls *context, struct td_sys_tls *other);
 void td_linux_tls_context_free(struct td_sys_tls *context);
 
 /* ---- the parts, for this room only ---- */

@@ -525,21 +525,13 @@ enum td_err td_linux_tls_context_new(const struct td_linux_tls_config *config,
     return err;
 }
 
-enum td_err td_linux_tls_context_reload(struct td_sys_tls *context,
-                                        const struct td_linux_tls_config *config,
-                                        struct td_buf *why)
+void td_linux_tls_context_swap(struct td_sys_tls *context, struct td_sys_tls *other)
 {
-    SSL_CTX *ctx;
-    enum td_err err = context_make(config, &ctx, why);
-    if (err != TD_OK) {
-        return err;
-    }
     td_assert(pthread_mutex_lock(&context->lock) == 0);
-    SSL_CTX *old = context->ctx;
-    context->ctx = ctx;
+    SSL_CTX *ctx = context->ctx; /* streams have it as long as they need it */
+    context->ctx = other->ctx;
     td_assert(pthread_mutex_unlock(&context->lock) == 0);
-    SSL_CTX_free(old); /* streams have it as long as they need it */
-    return TD_OK;
+    other->ctx = ctx;
 }
 
 void td_linux_tls_context_free(struct td_sys_tls *context)
@@ -562,4 +554,27 @@ SSL *td_linux_tls_ssl(struct td_sys_tls *context)
 bool td_linux_tls_dials(const struct td_sys_tls *context)
 {
     return context->dials;
+}
+
+bool td_linux_tls_renewed(struct td_sys_tls *context, const SSL *ssl)
+{
+    td_assert(pthread_mutex_lock(&context->lock) == 0);
+    bool renewed = SSL_get_SSL_CTX(ssl) != context->ctx;
+    td_assert(pthread_mutex_unlock(&context->lock) == 0);
+    return renewed;
+}
+
+bool td_linux_tls_still_good(struct td_sys_tls *context, X509 *certificate, STACK_OF(X509) * chain)
+{
+    td_assert(pthread_mutex_lock(&context->lock) == 0);
+    X509_STORE *store = SSL_CTX_get_cert_store(context->ctx);
+    td_assert(X509_STORE_up_ref(store) == 1);
+    td_assert(pthread_mutex_unlock(&context->lock) == 0);
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    bool good = check != NULL && X509_STORE_CTX_init(check, store, certificate, chain) == 1 &&
+                X509_STORE_CTX_set_default(check, "ssl_client") == 1 &&
+                X509_verify_cert(check) == 1;
+    X509_STORE_CTX_free(check);
+    X509_STORE_free(store);
+    return good;
 }

@@ -14,6 +14,7 @@
 
 struct td_linux_tls {
     SSL *ssl;
+    struct td_sys_tls *context; /* outlives it */
     int fd;
     unsigned asked;        /* what the owner watches */
     bool drained;          /* the last time, the socket had no more than we took */
@@ -32,6 +33,11 @@ struct td_linux_tls {
 SSL *td_linux_tls_ssl(struct td_sys_tls *context);
 /* Does it dial? Then it has this name to prove, if any. */
 bool td_linux_tls_dials(const struct td_sys_tls *context);
+
+/* Has the context other files since this stream began? */
+bool td_linux_tls_renewed(struct td_sys_tls *context, const SSL *ssl);
+/* Would a client with this certificate be let in now? */
+bool td_linux_tls_still_good(struct td_sys_tls *context, X509 *certificate, STACK_OF(X509) * chain);
 
 /* Begins on a socket that is connected or connecting. `name`: what the server's certificate must be
  * for, NULL: anything; for contexts that dial. Free with td_linux_tls_free(). */

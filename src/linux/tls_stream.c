@@ -102,6 +102,7 @@ struct td_linux_tls *td_linux_tls_new(struct td_sys_tls *context, int fd, const 
     }
     struct td_linux_tls *t = td_alloc(sizeof *t);
     t->ssl = ssl;
+    t->context = context;
     t->fd = fd;
     t->shaking = true;
     BIO_set_data(bio, t);
@@ -347,6 +348,10 @@ void td_linux_tls_peer(const struct td_linux_tls *t, struct td_sys_peer *out)
     out->tls = true;
     if (certificate != NULL && SSL_get_verify_result(t->ssl) == X509_V_OK) {
         certificate_of(certificate, out);
+        out->withdrawn =
+            td_linux_tls_renewed(t->context, t->ssl) && !td_linux_tls_dials(t->context) &&
+            !td_linux_tls_still_good(t->context, certificate, SSL_get_peer_cert_chain(t->ssl));
+        out->certificate = out->certificate && !out->withdrawn;
     }
     identity_of(t->ssl, out->psk_identity);
     ERR_clear_error();

@@ -67,6 +67,7 @@ struct td_sys_peer {
     int64_t pid;
     bool tls;                /* TLS protects the stream, its handshake is through */
     bool certificate;        /* it has shown one; our CA vouches for it, no CRL takes it back */
+    bool withdrawn;          /* it has shown one that was good then and is not any more */
     char subject[256];       /* the certificate's common name; too long or with a NUL: empty */
     char alternatives[1024]; /* "URI:..." and "DNS:...", each with a NUL behind; an empty one ends
                                * the list; what is too long is left out */

@@ -296,6 +296,58 @@ class Tls(unittest.TestCase):
             now = [float(x) for x in pathlib.Path(f"/proc/{hub.process.pid}/stat").read_text().split()[13:15]]
             self.assertLess(sum(now) - sum(used), 100, "half a record keeps it busy")
 
+    def reload(self, hub, said):
+        """SIGHUP; waits for the line of the log."""
+        hub.process.send_signal(signal.SIGHUP)
+        while True:
+            line = hub.process.stderr.readline()
+            self.assertTrue(line, "it has ended")
+            if said in line:
+                return line
+
+    def shown(self):
+        return self.connect()[0].getpeercert(binary_form=True)
+
+    def test_a_reload_takes_new_certificates_and_drops_nobody(self):
+        hub = self.hub()
+        old = self.shown()
+        first, _ = self.connect()
+        for name in ("pem", "key"):
+            os.replace(self.certs / f"server2.{name}", self.certs / f"server.{name}")
+        self.reload(hub, " reloaded ")
+        self.assertNotEqual(self.shown(), old)
+        (self.certs / "server.pem").write_text("nonsense")
+        new = self.shown()
+        self.assertIn("server.pem' cannot be used", self.reload(hub, " not_reloaded "))
+        self.assertEqual(self.shown(), new)
+        first.sendall(b"\xc0\x00")  # PINGREQ
+        self.assertEqual(first.recv(100), b"\xd0\x00")
+
+    def test_a_reload_drops_whose_certificate_is_withdrawn(self):
+        hub = self.hub(client_certificate="required", client_ca="ca.pem", client_crl="empty.crl")
+        context = ssl.create_default_context(cafile=str(self.certs / "ca.pem"))
+        peers, sessions = {}, {}
+        for name in ("client", "revoked"):
+            context.load_cert_chain(self.certs / f"{name}.pem", self.certs / f"{name}.key")
+            peers[name] = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), PATIENCE_S),
+                                              server_hostname="localhost")
+            self.addCleanup(peers[name].close)
+            peers[name].sendall(CONNECT)
+            self.assertEqual(peers[name].recv(100)[0], 0x20)
+            sessions[name] = peers[name].session
+        os.replace(self.certs / "ca.crl", self.certs / "empty.crl")
+        self.reload(hub, " reloaded ")
+        self.assertEqual(peers["revoked"].recv(100)[:3:2], b"\xe0\x87")  # DISCONNECT, not authorized
+        self.assertEqual(peers["revoked"].recv(100), b"")
+        peers["client"].sendall(b"\xc0\x00")
+        self.assertEqual(peers["client"].recv(100), b"\xd0\x00")
+        with self.assertRaises((ssl.SSLError, OSError, IndexError)):  # not by its old ticket either
+            tls = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), PATIENCE_S),
+                                      server_hostname="localhost", session=sessions["revoked"])
+            self.addCleanup(tls.close)
+            tls.sendall(CONNECT)
+            tls.recv(100)[0]
+
     def test_a_file_that_cannot_be_used_is_no_start(self):
         for more, want in (({"certificate": "none.pem"}, "none.pem' cannot be used: there is no such file"),
                            ({"key": "client.key"}, "client.key' cannot be used: key values mismatch"),

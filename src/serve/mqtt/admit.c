@@ -342,6 +342,7 @@ static void retained_purge(struct td_mqttd *d)
 void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now)
 {
     d->now = now;
+    td_mqttd_conns_recheck(d, now);
     for (size_t i = d->sessions.count; i-- > 0;) {
         if (i < d->sessions.count) { /* the last takes the place of one that ends */
             session_check(d->sessions.entries[i].value, now);

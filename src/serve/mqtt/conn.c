@@ -495,6 +495,23 @@ static void tls_failed(struct conn *c, td_mono now)
     }
 }
 
+void td_mqttd_conns_recheck(struct td_mqttd *d, td_mono now)
+{
+    struct td_sys *sys = d->parts->sys;
+    struct td_sys_peer peer;
+    for (struct conn *c = d->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->listener->is.tls == NULL || c->stream < 0) {
+            continue;
+        }
+        sys->peer(sys, c->stream, &peer);
+        if (peer.withdrawn) {
+            td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, "the certificate is withdrawn",
+                                 now);
+        }
+    }
+}
+
 static void conn_ready(struct td_owner *owner, const struct td_sys_event *event, td_mono now)
 {
     struct conn *c = TD_CONTAINER(owner, struct conn, owner);

@@ -94,6 +94,8 @@ void td_mqttd_conn_ack(struct conn *c, uint64_t lsn, uint8_t type, uint16_t id, 
 void td_mqttd_conn_refuse(struct conn *c, uint8_t reason, const char *text, td_mono now);
 /* The client has said goodbye: closes; a WebSocket is closed in its own way first. */
 void td_mqttd_conn_end(struct conn *c, td_mono now);
+/* Files of certificates were read anew: refuses those whose certificate is withdrawn. */
+void td_mqttd_conns_recheck(struct td_mqttd *d, td_mono now);
 /* Closes now, without a word. */
 void td_mqttd_conn_close(struct conn *c, td_mono now);
 /* Sends what is durable, resumes reading where it may. */

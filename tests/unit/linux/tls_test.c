@@ -430,14 +430,20 @@ static void what_is_no_tls_is_refused(void **state)
     done(&b);
 }
 
-static void new_files_are_for_new_streams_and_broken_ones_for_none(void **state)
+/* As a reload does. */
+static void renew(struct bed *b, const struct td_linux_tls_config *config)
+{
+    struct td_sys_tls *other = context(config);
+    td_linux_tls_context_swap(b->accepts, other);
+    td_linux_tls_context_free(other);
+}
+
+static void new_files_are_for_new_streams(void **state)
 {
     (void)state;
     struct bed b;
-    struct td_buf why;
     struct td_linux_tls_config next = *plain_server();
     uint8_t first[32];
-    td_buf_init(&why, 1000);
     make(&b, plain_server());
     say(&b.client, "one");
     say(&b.server, "welcome");
@@ -445,19 +451,13 @@ static void new_files_are_for_new_streams_and_broken_ones_for_none(void **state)
     run(&b);
     memcpy(first, b.client.peer.key_sha256, 32);
     assert_true(heard(&b.client, "welcome"));
-
     next.certificate = at("server2.pem");
-    next.key = at("server.key"); /* of another one */
-    assert_int_equal(TD_EIO, td_linux_tls_context_reload(b.accepts, &next, &why));
     next.key = at("server2.key");
-    td_buf_clear(&why);
-    assert_int_equal(TD_OK, td_linux_tls_context_reload(b.accepts, &next, &why));
-
+    renew(&b, &next);
     say(&b.client, " two"); /* the first stream goes on */
     end_write(&b, &b.client);
     run(&b);
     assert_true(heard(&b.server, "one two"));
-
     end_reset(&b, &b.client);
     end_reset(&b, &b.server);
     say(&b.client, "three");
@@ -466,7 +466,71 @@ static void new_files_are_for_new_streams_and_broken_ones_for_none(void **state)
     run(&b);
     assert_true(heard(&b.client, "welcome"));
     assert_memory_not_equal(first, b.client.peer.key_sha256, 32);
-    td_buf_fini(&why);
+    done(&b);
+}
+
+static void a_certificate_that_is_withdrawn_is_seen_on_streams_that_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"client", "revoked"};
+    for (size_t i = 0; i < TD_COUNT(names); i++) {
+        struct bed b;
+        char certificate[32], key[32];
+        struct td_sys_peer peer;
+        struct td_linux_tls_config server = *plain_server(), client = *plain_client();
+        server.ask = TD_LINUX_TLS_ASK_REQUIRED;
+        server.ca = at("ca.pem");
+        (void)snprintf(certificate, sizeof certificate, "%s.pem", names[i]);
+        (void)snprintf(key, sizeof key, "%s.key", names[i]);
+        client.certificate = at(certificate);
+        client.key = at(key);
+        make(&b, &server); /* no list yet */
+        say(&b.client, "hello");
+        dial(&b, &client, "localhost");
+        run(&b);
+        assert_true(b.server.peer.certificate && !b.server.peer.withdrawn);
+        server.crl = at("ca.crl");
+        renew(&b, &server);
+        b.sys->peer(b.sys, b.server.stream, &peer);
+        assert_int_equal(i == 1, peer.withdrawn);
+        assert_int_equal(i == 0, peer.certificate);
+        done(&b);
+    }
+}
+
+static void a_stream_goes_to_another_loop_with_what_it_holds(void **state)
+{
+    (void)state;
+    struct bed b;
+    struct td_linux *other;
+    struct td_sys_event e;
+    make(&b, plain_server());
+    say(&b.client, "0");
+    dial(&b, plain_client(), "localhost");
+    run(&b);
+    for (size_t i = 0; i < 2; i++) {
+        say(&b.client, i == 0 ? "1" : "2");
+        end_write(&b, &b.client);
+    }
+    td_linux_wait(b.l, td_mono_after(b.sys->mono(b.sys), 60));
+    assert_true(td_linux_next(b.l, &e)); /* both are read from the socket, one is taken */
+    event(&b, &e);
+    assert_true(heard(&b.server, "01"));
+    assert_int_equal(TD_OK, td_linux_new(&other));
+    struct td_sys *sys = td_linux_sys(other);
+    b.server.stream = sys->adopt(sys, b.sys->release(b.sys, b.server.stream), &b.server);
+    td_linux_wait(other, td_mono_after(sys->mono(sys), 60));
+    while (td_linux_next(other, &e)) {
+        size_t got = 0;
+        uint8_t byte;
+        if (sys->read(sys, b.server.stream, &byte, 1, &got) == TD_OK) {
+            assert_int_equal(TD_OK, td_buf_add_u8(&b.server.in, byte));
+        }
+    }
+    assert_true(heard(&b.server, "012"));
+    sys->close(sys, b.server.stream);
+    b.server.stream = -1;
+    td_linux_free(other);
     done(&b);
 }
 
@@ -574,7 +638,9 @@ int main(void)
         cmocka_unit_test(clients_show_what_is_asked_for),
         cmocka_unit_test(a_key_that_both_know_lets_in_and_names),
         cmocka_unit_test(what_is_no_tls_is_refused),
-        cmocka_unit_test(new_files_are_for_new_streams_and_broken_ones_for_none),
+        cmocka_unit_test(new_files_are_for_new_streams),
+        cmocka_unit_test(a_certificate_that_is_withdrawn_is_seen_on_streams_that_are),
+        cmocka_unit_test(a_stream_goes_to_another_loop_with_what_it_holds),
         cmocka_unit_test(a_broken_file_is_named_with_reason_and_remedy),
         cmocka_unit_test(keys_that_are_not_told_are_not_told_in_errors_either),
     };
