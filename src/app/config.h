@@ -25,8 +25,9 @@ struct td_config {
     struct td_serve_config serve; /* as set, but for the rules' text and the version */
     struct td_serve_texts listen[TD_SERVE_HTTP + 1]; /* the short way, by kind */
     struct td_config_word word[TD_SERVE_HTTP + 1];   /* for these */
-    const char *users, *grants, *jwt_keys;           /* paths; NULL: none */
-    struct td_config_listener *listeners;            /* room for the maximum once there is one */
+    const char *password_url;
+    const char *users, *grants, *jwt_keys; /* paths; NULL: none */
+    struct td_config_listener *listeners;  /* room for the maximum once there is one */
     size_t listener_count;
     struct td_serve_listener *all; /* behind serve.listeners, once that is made */
     struct td_serve_texts rules;

@@ -8,6 +8,7 @@
 #include "app/config.h"
 #include "app/demo.h"
 #include "app/file.h"
+#include "app/judge.h"
 #include "app/loop.h"
 #include "app/secure.h"
 
@@ -96,6 +97,17 @@ static enum td_err read_one(const char *path, struct td_buf *text, struct td_ser
 static enum td_err read_access(struct run *r)
 {
     struct td_serve_access_config *access = &r->config.serve.access;
+    if (r->config.password_url != NULL && !td_app_judge_valid(r->config.password_url)) {
+        (void)td_buf_printf(&r->why,
+                            "[access] password_url = \"%s\": write a numeric address with port and "
+                            "path, such as http://127.0.0.1:9000/login",
+                            r->config.password_url);
+        return TD_ESYNTAX;
+    }
+    if (r->config.password_url != NULL) {
+        access->judge = td_app_judge;
+        access->judge_ctx = (void *)(uintptr_t)r->config.password_url; /* it only reads it */
+    }
     enum td_err err = read_one(r->config.users, &r->users, &access->users, &r->why);
     err = err == TD_OK ? read_one(r->config.grants, &r->grants, &access->grants, &r->why) : err;
     return err == TD_OK ? read_one(r->config.jwt_keys, &r->jwt_keys, &access->jwt_keys, &r->why)

@@ -22,7 +22,7 @@ struct user {
     const char *file, *name;
     struct td_cli_list roles;
     const char *key;
-    bool generate, scram, no_password;
+    bool generate, scram, no_password, http;
     struct td_buf text, made, why; /* of the file; what it becomes */
 };
 
@@ -194,6 +194,7 @@ static int save(struct user *u, td_slice line)
 static bool is_password(td_slice word)
 {
     return td_slice_starts(word, TD_STR("$argon2id$")) ||
+           td_slice_eq(word, TD_STR(TD_GUARD_HTTP)) ||
            td_slice_starts(word, TD_STR("$scram-sha-256$"));
 }
 
@@ -250,6 +251,9 @@ static int set_password(struct user *u)
 {
     char password[PASSWORD_BYTES_MAX], stored[2 * TD_GUARD_PASSWORD_MAX];
     uint8_t salt[TD_GUARD_SALT_BYTES];
+    if (u->http) {
+        return save_credential(u, TD_GUARD_HTTP, is_password);
+    }
     if (!password_get(u, password)) {
         return complain(u, "there is no password; type one, pipe one in, or have one made by "
                            "--generate");
@@ -388,6 +392,8 @@ int td_app_user(int argc, char **argv)
         {"--file", 'f', TD_CLI_TEXT, &u.file, "FILE", "the users file; default: users", 0, 0},
         {"--role", 'r', TD_CLI_LIST, &u.roles, "ROLE", "a role it has; default: device", 0, 0},
         {"--scram", 's', TD_CLI_FLAG, &u.scram, NULL, "also for SCRAM-SHA-256 (MQTT 5.0)", 0, 0},
+        {"--http", 'H', TD_CLI_FLAG, &u.http, NULL,
+         "its password is judged by [access] password_url", 0, 0},
         {"--no-password", 'n', TD_CLI_FLAG, &u.no_password, NULL, "it comes by certificate or PSK",
          0, 0},
         {"--key", 'k', TD_CLI_TEXT, &u.key, "HEX", "SHA-256 of its certificate's public key", 0, 0},

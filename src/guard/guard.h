@@ -41,6 +41,9 @@ enum {
 #define TD_GUARD_LOCAL "local"         /* whoever comes to a hub without users */
 #define TD_GUARD_ANONYMOUS "anonymous" /* who comes without credentials to a hub with users */
 
+/* What td_guard_password_of() gives for a user whose password another program judges. */
+#define TD_GUARD_HTTP "$http$"
+
 struct td_guard;
 
 struct td_principal {
@@ -134,6 +137,8 @@ bool td_guard_credential_valid(td_slice word);
 /* The stored password of a user. Of one that is not there or has none: something that no password
  * is right for and that takes as long to compare. */
 void td_guard_password_of(const struct td_guard *g, td_slice name, char out[TD_GUARD_PASSWORD_MAX]);
+/* Whether there is a user with TD_GUARD_HTTP. */
+bool td_guard_wants_judge(const struct td_guard *g);
 /* Whether it is the password that was stored. Takes about 40 ms and 19 MiB, touches nothing else:
  * for a work. */
 bool td_guard_password_right(const char *stored, td_slice password);

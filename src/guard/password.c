@@ -4,6 +4,7 @@
  *     $argon2id$v=19$m=19456,t=2,p=1$SALT$HASH      the PHC string that libargon2 writes
  *     $token$HEX                                    SHA-256 of the token's text
  *     $key$HEX                                      SHA-256 of a certificate's public key
+ *     $http$                                        another program judges the password
  *     $scram-sha-256$...                            see scram.c */
 #include <argon2.h>
 #include <openssl/crypto.h>
@@ -64,8 +65,9 @@ static bool hex_valid(td_slice word, td_slice kind)
 
 bool td_guard_credential_valid(td_slice word)
 {
-    return argon2_valid(word) || hex_valid(word, TD_STR("$token$")) ||
-           hex_valid(word, TD_STR("$key$")) || td_guard_scram_valid(word);
+    return argon2_valid(word) || td_slice_eq(word, TD_STR(TD_GUARD_HTTP)) ||
+           hex_valid(word, TD_STR("$token$")) || hex_valid(word, TD_STR("$key$")) ||
+           td_guard_scram_valid(word);
 }
 
 /* ---- passwords ---- */
@@ -81,7 +83,7 @@ void td_guard_password_of(const struct td_guard *g, td_slice name, char out[TD_G
     memcpy(out, nobody, sizeof nobody);
     while (rest.n > 0) {
         td_slice word = td_guard_word_next(&rest);
-        if (starts_argon2(word)) {
+        if (starts_argon2(word) || td_slice_eq(word, TD_STR(TD_GUARD_HTTP))) {
             memcpy(out, word.p, word.n); /* its length was checked when the file was read */
             out[word.n] = '\0';
             return;
@@ -169,6 +171,16 @@ struct td_principal *td_guard_token_principal(struct td_guard *g, td_slice token
     char text[TD_GUARD_PASSWORD_MAX];
     td_guard_token_hash(token, text);
     return holder(g, text);
+}
+
+bool td_guard_wants_judge(const struct td_guard *g)
+{
+    for (size_t i = 0; i < g->set->users.count; i++) {
+        if (has_credential(g->set->users.entries[i].value, TD_STR(TD_GUARD_HTTP))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- pinned keys ---- */

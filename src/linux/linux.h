@@ -32,6 +32,13 @@ void td_linux_wake(struct td_linux *l);
 
 /* Bytes of memory that the machine has, or the control group that we are in. */
 uint64_t td_linux_memory_total(void);
+/* Whether it is an address as sys->connect takes it. */
+bool td_linux_address_valid(td_slice text);
+/* Connects, writes the question, appends what comes until the other side closes; for works, which
+ * may wait. TD_EIO: not within wait_ms; TD_EFULL: more than `answer` may hold. */
+enum td_err td_linux_exchange(td_slice address, td_slice question, td_ms wait_ms,
+                              struct td_buf *answer);
+
 /* ---- TLS ---- */
 
 enum td_linux_tls_ask {

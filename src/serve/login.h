@@ -37,6 +37,12 @@ struct td_logins *td_logins_new(struct td_sys *sys, struct td_guard *guard);
 /* Nobody is called any more. No work of its may be running. */
 void td_logins_free(struct td_logins *l);
 
+/* Who judges passwords of users with TD_GUARD_HTTP; NULL: nobody, they are wrong. */
+void td_logins_judge_set(struct td_logins *l,
+                         bool (*judge)(void *ctx, td_slice name, td_slice password,
+                                       td_slice address),
+                         void *ctx);
+
 /* Borrows the claim's texts for the call. YES: *who with a reference. WAIT: *login stands until
  * done() is called. */
 enum td_login_answer td_login_ask(struct td_logins *l, const struct td_login_claim *claim,

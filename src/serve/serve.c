@@ -93,10 +93,18 @@ static enum td_err guard_load(struct td_parts *p, const struct td_serve_access_c
                                       access->jwt_algorithms};
     struct td_guard *trial = td_guard_new(); /* all files are good, or nothing changes */
     enum td_err err = td_guard_load(trial, &users, &grants, why);
+    if (err == TD_OK && access->judge == NULL && td_guard_wants_judge(trial)) {
+        (void)td_buf_printf(why,
+                            "%s: a user's password is to be judged by another program ($http$), "
+                            "but no password_url in [access] says which",
+                            users.name);
+        err = TD_ESYNTAX;
+    }
     td_guard_free(trial);
     err = err == TD_OK ? td_guard_jwt_load(p->guard, &keys, &jwt, why) : err;
     err = err == TD_OK ? td_guard_load(p->guard, &users, &grants, why) : err;
     if (err == TD_OK) {
+        td_logins_judge_set(p->logins, access->judge, access->judge_ctx);
         p->anonymous = access->anonymous;
         p->hub_wide = access->hub_wide;
     }

@@ -128,6 +128,10 @@ struct td_serve_http_config {
 struct td_serve_access_config {
     struct td_serve_file users, grants; /* read; name NULL: there is none */
     struct td_serve_file jwt_keys;      /* the same */
+    /* Another program judges the passwords of users whose credential is $http$. Called from works,
+     * may take seconds; NULL: there is none. */
+    bool (*judge)(void *ctx, td_slice name, td_slice password, td_slice address);
+    void *judge_ctx;
     const char *jwt_audience, *jwt_issuer;
     unsigned jwt_algorithms; /* or'ed TD_GUARD_... of guard/guard.h */
     bool anonymous;          /* with users: who brings no credentials may come too */

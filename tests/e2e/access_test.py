@@ -4,12 +4,14 @@ are files that `tandem user` and this program write; SIGHUP makes the hub read t
 import base64
 import hashlib
 import hmac
+import http.server
 import json
 import pathlib
 import queue
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 import urllib.error
@@ -793,6 +795,49 @@ authenticate = ["local"]
             s.connect(str(self.socket))
             s.sendall(bytes((0x10, len(body))) + body)
             self.assertEqual(b"\x20\2\0\5", s.recv(4))
+
+
+class Judge(unittest.TestCase):
+    """Passwords that another program judges."""
+
+    def test_it_is_asked_each_time(self):
+        asked, verdict = [], {}
+
+        class Program(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                asked.append((self.path, question["user"], question["password"], question["address"]))
+                self.send_response(verdict.get((question["user"], question["password"]), 403))
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        program = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Program)
+        threading.Thread(target=program.serve_forever, daemon=True).start()
+        hub = Hub().add(("otto", "operator"))
+        hub.user("add", "anna", "--http", "-r", "admin")
+        without = subprocess.run([options.tandem, "serve", "--data", str(hub.data), "-c", str(hub.config)],
+                                 capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertIn("no password_url", without.stderr)
+        hub.config.write_text(hub.config.read_text() +
+                              f'password_url = "http://127.0.0.1:{program.server_port}/login"\n')
+        hub.start()
+        try:
+            self.assertEqual(BAD_PASSWORD, Peer(hub, "anna", password='"s\u00e4').code)
+            self.assertEqual(("/login", "anna", '"s\u00e4', "127.0.0.1"), asked[-1])
+            verdict["anna", "yes"] = 200
+            for n in range(2):
+                self.assertEqual(0, Peer(hub, "anna", password="yes").close().code)
+            self.assertEqual(3, len(asked))
+            self.assertEqual(0, Peer(hub, "otto").close().code)  # his hash is here
+            self.assertEqual(BAD_PASSWORD, Peer(hub, "nobody", password="yes").code)
+            self.assertEqual(3, len(asked))
+            program.shutdown()
+            program.server_close()
+            self.assertEqual(BAD_PASSWORD, Peer(hub, "anna", password="yes").code)
+        finally:
+            hub.stop()
 
 
 class Files(unittest.TestCase):
