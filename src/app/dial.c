@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "linux/linux.h"
+
 enum { RAW_MAX = 64 * 1024 };
 
 void td_app_dial_init(struct td_app_dial *d)
 {
     *d = (struct td_app_dial){
         .host = "127.0.0.1",
-        .port = 1883,
         .keep_alive_s = 60,
         .session_expiry_s = -1,
         .version = "5",
@@ -29,14 +30,24 @@ void td_app_dial_fini(struct td_app_dial *d)
     td_buf_fini(&d->publish_raw);
     td_buf_fini(&d->subscribe_raw);
     td_buf_fini(&d->will_raw);
+    td_linux_tls_context_free(d->tls);
 }
 
 size_t td_app_dial_rows(struct td_app_dial *d, struct td_cli_option rows[TD_APP_DIAL_ROWS])
 {
     const struct td_cli_option all[] = {
         {"--host", 'h', TD_CLI_TEXT, &d->host, "HOST", "whom to call [127.0.0.1]", 0, 0},
-        {"--port", 'p', TD_CLI_NUMBER, &d->port, "PORT", "its port [1883]", 1, 65535},
+        {"--port", 'p', TD_CLI_NUMBER, &d->port, "PORT", "its port [1883; with TLS 8883]", 1,
+         65535},
         {"--unix", 0, TD_CLI_TEXT, &d->unix_path, "PATH", "a unix socket instead", 0, 0},
+        {"--cafile", 0, TD_CLI_TEXT, &d->ca, "FILE", "TLS: who may vouch for the server, PEM", 0,
+         0},
+        {"--cert", 0, TD_CLI_TEXT, &d->certificate, "FILE", "TLS: our certificate, PEM", 0, 0},
+        {"--key", 0, TD_CLI_TEXT, &d->key, "FILE", "TLS: its private key [in the same file]", 0, 0},
+        {"--psk", 0, TD_CLI_TEXT, &d->psk, "HEX", "TLS: a key that the server has too", 0, 0},
+        {"--psk-identity", 0, TD_CLI_TEXT, &d->psk_identity, "NAME", "TLS: the key's name", 0, 0},
+        {"--insecure", 0, TD_CLI_FLAG, &d->any_name, NULL,
+         "TLS: the server's certificate may be for another name", 0, 0},
         {"--id", 'i', TD_CLI_TEXT, &d->id, "ID", "client id [a new one each time]", 0, 0},
         {"--id-prefix", 'I', TD_CLI_TEXT, &d->id_prefix, "TEXT", "begin the new id with this", 0,
          0},
@@ -328,6 +339,39 @@ static void connect_fill(struct td_app_dial *d)
     }
 }
 
+/* True: plain, or d->tls is made; false: printed what is wrong. */
+static bool secure(struct td_app_dial *d, const char *command, int *status)
+{
+    char psk[512] = "";
+    struct td_buf why;
+    if ((d->psk != NULL) != (d->psk_identity != NULL)) {
+        return complain(command, status, "--psk and --psk-identity go together");
+    }
+    if (d->key != NULL && d->certificate == NULL) {
+        return complain(command, status, "--key is the key of a certificate: name it with --cert");
+    }
+    if (d->ca == NULL && d->certificate == NULL && d->psk == NULL) {
+        return true;
+    }
+    if (d->psk != NULL &&
+        snprintf(psk, sizeof psk, "%s:%s", d->psk_identity, d->psk) >= (int)sizeof psk) {
+        return complain(command, status, "--psk: a key has 16 to 64 bytes, in hex");
+    }
+    struct td_linux_tls_config tls = {.dials = true,
+                                      .ca = d->ca,
+                                      .certificate = d->certificate,
+                                      .key = d->key,
+                                      .psk = d->psk == NULL ? NULL : psk};
+    td_buf_init(&why, 4096);
+    bool fine = td_linux_tls_context_new(&tls, &d->tls, &why) == TD_OK;
+    if (!fine) {
+        (void)fprintf(stderr, "tandem %s: %.*s\n", command, (int)why.n, (const char *)why.p);
+        *status = TD_CLI_FAILED;
+    }
+    td_buf_fini(&why);
+    return fine;
+}
+
 bool td_app_dial_resolve(struct td_app_dial *d, const char *command, struct td_sys *sys,
                          struct td_app_peer_config *config, int *status)
 {
@@ -344,6 +388,12 @@ bool td_app_dial_resolve(struct td_app_dial *d, const char *command, struct td_s
     if (d->password != NULL && d->user == NULL && d->options.version != TD_MQTT_V5) {
         return complain(command, status, "-P without -u needs MQTT 5 (-V 5)");
     }
+    if (!secure(d, command, status)) {
+        return false;
+    }
+    config->tls = d->tls;
+    config->tls_name = d->any_name || d->psk != NULL ? NULL : d->host;
+    d->port = d->port != 0 ? d->port : d->tls != NULL ? 8883 : 1883;
     id_make(d, sys);
     connect_fill(d);
     config->mqtt = &d->options;

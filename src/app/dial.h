@@ -6,13 +6,15 @@
 #include "app/cli.h"
 #include "app/peer.h"
 
-enum { TD_APP_DIAL_ROWS = 19 };
+enum { TD_APP_DIAL_ROWS = 25 };
 
 struct td_app_dial {
     const char *host, *unix_path, *id, *id_prefix, *user, *password, *version;
     const char *will_topic, *will_payload;
+    const char *ca, *certificate, *key, *psk, *psk_identity;
     int64_t port, keep_alive_s, session_expiry_s, will_qos;
-    bool keep_session, will_retain, debug, quiet;
+    bool keep_session, will_retain, debug, quiet, any_name;
+    struct td_sys_tls *tls; /* made by td_app_dial_resolve(); NULL: plain */
     /* What -D gave, by packet; `raw` of each is owned by the buffer beside it. */
     struct td_mqtt_props connect_props, publish_props, subscribe_props, will_props;
     struct td_buf connect_raw, publish_raw, subscribe_raw, will_raw;

@@ -57,6 +57,18 @@ static td_ms jittered(struct td_app_peer *p, td_ms ms)
     return ms / 2 + random % (uint32_t)(ms / 2 + 1);
 }
 
+/* The connection is no more: because of TLS? */
+static const char *broken(struct td_app_peer *p, const char *why)
+{
+    struct td_sys_peer peer;
+    if (p->config.tls == NULL) {
+        return why;
+    }
+    p->sys->peer(p->sys, p->stream, &peer);
+    memcpy(p->refused, peer.refused, sizeof p->refused);
+    return p->refused[0] != '\0' ? p->refused : why;
+}
+
 static void gone(struct td_app_peer *p, const char *why, td_mono now)
 {
     bool left = p->state == TD_APP_PEER_LEAVING;
@@ -88,7 +100,10 @@ static void dial(struct td_app_peer *p, td_mono now)
 {
     td_slice address = td_slice_of(p->config.addresses[p->address_at]);
     enum td_err err = p->sys->connect(
-        p->sys, &(struct td_sys_connect){.address = address, .owner = p}, &p->stream);
+        p->sys,
+        &(struct td_sys_connect){
+            .address = address, .owner = p, .tls = p->config.tls, .name = p->config.tls_name},
+        &p->stream);
     p->state = TD_APP_PEER_DIALING;
     if (err == TD_OK) {
         p->sys->watch(p->sys, p->stream, TD_SYS_READ | TD_SYS_WRITE);
@@ -121,7 +136,7 @@ static bool flush(struct td_app_peer *p, td_mono now)
         size_t sent = 0;
         enum td_err err = p->sys->write(p->sys, p->stream, &out, 1, &sent);
         if (err != TD_OK && err != TD_EAGAIN) {
-            gone(p, "the connection broke while sending", now);
+            gone(p, broken(p, "the connection broke while sending"), now);
             return false;
         }
         td_mqtt_client_sent(&p->client, sent);
@@ -179,7 +194,9 @@ static bool receive(struct td_app_peer *p, td_mono now)
         return false;
     }
     if (err != TD_OK) {
-        gone(p, err == TD_ECLOSED ? "the server closed the connection" : "the connection broke",
+        gone(p,
+             broken(p, err == TD_ECLOSED ? "the server closed the connection"
+                                         : "the connection broke"),
              now);
         return false;
     }

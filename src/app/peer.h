@@ -15,6 +15,8 @@ struct td_app_peer_config {
     const struct td_mqtt_client_options *mqtt; /* outlives the peer */
     char addresses[TD_APP_PEER_ADDRESSES][64]; /* numeric; tried in turn */
     size_t address_count;
+    struct td_sys_tls *tls; /* NULL: plain */
+    const char *tls_name;   /* with TLS: whom the server's certificate must be for; NULL: anybody */
     size_t packet_bytes_max; /* largest packet to send or to receive */
     size_t held_bytes;       /* for QoS 1 and 2 messages under way; 0: QoS 0 only */
     size_t slots;            /* packet ids at once, a power of two */
@@ -45,7 +47,8 @@ struct td_app_peer {
     td_mono retry_at;    /* AWAY: when to dial again */
     td_mono leave_until; /* LEAVING: then close all the same */
     td_ms retry_ms;      /* the next pause */
-    const char *why;     /* it is gone; static text */
+    const char *why;     /* it is gone; static text, or `refused` */
+    char refused[120];   /* why TLS has failed */
 };
 
 /* Allocates; dials with the first td_app_peer_turn(). The peer does not move afterwards. Its

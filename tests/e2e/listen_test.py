@@ -296,6 +296,27 @@ class Tls(unittest.TestCase):
             now = [float(x) for x in pathlib.Path(f"/proc/{hub.process.pid}/stat").read_text().split()[13:15]]
             self.assertLess(sum(now) - sum(used), 100, "half a record keeps it busy")
 
+    def test_our_own_tools_speak_it(self):
+        key = "000102030405060708090a0b0c0d0e0f"
+        (self.certs / "keys").write_text(f"lamp:{key}\n")
+        self.hub(client_certificate="optional", client_ca="ca.pem", psk="keys")
+        ca = ["--cafile", self.certs / "ca.pem"]
+        cases = (("localhost", ca, None), ("127.0.0.1", ca, None),
+                 ("localhost", ["--cafile", self.certs / "other-ca.pem"], "certificate"),
+                 ("localhost", [*ca, "--cert", self.certs / "client.pem", "--key", self.certs / "client.key"], None),
+                 ("localhost", [*ca, "--cert", self.certs / "other.pem", "--key", self.certs / "other.key"], "ca"),
+                 ("127.0.0.1", ["--psk", key, "--psk-identity", "lamp"], None),
+                 ("127.0.0.1", ["--psk", key, "--psk-identity", "heater"], "certificate"),
+                 ("127.0.0.1", ["--psk", key], "--psk and --psk-identity go together"),
+                 ("127.0.0.1", ["--cafile", "/none"], "the CA '/none' cannot be used: there is no such file"))
+        for host, words, why in cases:
+            with self.subTest(host=host, words=words):
+                done = subprocess.run([options.tandem, "pub", "-h", host, "-p", str(self.port), "-t", "a", "-m", "b",
+                                       "-q", "1", *map(str, words)], capture_output=True, text=True,
+                                      timeout=PATIENCE_S)
+                self.assertEqual(done.returncode == 0, why is None, done.stderr)
+                self.assertIn(why or "", done.stderr)
+
     def reload(self, hub, said):
         """SIGHUP; waits for the line of the log."""
         hub.process.send_signal(signal.SIGHUP)
