@@ -17,14 +17,14 @@
 
 enum { START_TRIES = 200, TRY_MS = 10, READ_BYTES = 4096 };
 
-static const char *program, *port;
+static const char *program_path, *program_port;
 static pid_t child;
 static struct spec_line *lines[SPEC_LINES_MAX];
 
 static int dial(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                             .sin_port = htons((uint16_t)strtoul(program_port, NULL, 10)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
@@ -50,7 +50,7 @@ static bool program_begin(const struct spec_wish *wish)
         int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
         (void)dup2(quiet, STDOUT_FILENO);
         (void)dup2(quiet, STDERR_FILENO);
-        (void)execlp(program, program, "-p", port, (char *)NULL);
+        (void)execlp(program_path, program_path, "-p", program_port, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < START_TRIES; i++) {
@@ -61,7 +61,7 @@ static bool program_begin(const struct spec_wish *wish)
         }
         nap();
     }
-    (void)fprintf(stderr, "%s does not listen on port %s\n", program, port);
+    (void)fprintf(stderr, "%s does not listen on port %s\n", program_path, program_port);
     return false;
 }
 
@@ -137,7 +137,7 @@ static bool program_restart(bool dies)
     return false;
 }
 
-const struct spec_link *spec_link_program(const char *path, const char *on)
+const struct spec_link *spec_link_program(const char *program, const char *port)
 {
     static const struct spec_link link = {.begin = program_begin,
                                           .end = program_end,
@@ -146,7 +146,7 @@ const struct spec_link *spec_link_program(const char *path, const char *on)
                                           .cut = program_cut,
                                           .pass = program_pass,
                                           .restart = program_restart};
-    program = path;
-    port = on;
+    program_path = program;
+    program_port = port;
     return &link;
 }
