@@ -118,6 +118,9 @@ void td_loop_give_back(struct td_loop *l, const struct td_message *m,
                        const struct td_loop_given *given);
 /* On loop 0: a member, of another loop, gives back what it holds of a group, if it is not there. */
 void td_loop_member_gather(struct td_subscriber *member, uint32_t key);
+struct td_audit_event;
+/* On another loop than 0: tells the audit log. */
+void td_loop_audit(struct td_loop *l, const struct td_audit_event *event);
 /* What a member has in hand, as td_subscriber_type.load gives it. */
 void td_loop_member_load(struct td_loop *l, uint64_t session, uint32_t load);
 

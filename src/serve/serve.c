@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "guard/guard.h"
+#include "serve/audit.h"
 #include "serve/decide.h"
 #include "serve/http.h"
 #include "serve/login.h"
@@ -52,6 +53,7 @@ void td_serve_config_default(struct td_serve_config *config)
                  .write_bytes_max = UINT32_C(4) << 20},
         .series_max = 100000,
         .status_s = 10,
+        .audit_max = 100000,
         .version = "0",
     };
 }
@@ -167,6 +169,12 @@ static enum td_err build_mqtt(struct td_serve *s, const struct td_serve_config *
     return err;
 }
 
+static void audit_self(struct td_parts *p, enum td_audit_action action)
+{
+    td_audit_note(p, &(struct td_audit_event){
+                         .action = action, .object = td_slice_of(p->version), .stream = -1});
+}
+
 static enum td_err build(struct td_serve *s, const struct td_serve_config *config,
                          struct td_buf *why)
 {
@@ -182,7 +190,10 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     struct td_record_limits limits = {config->series_max};
     err = td_record_new(p->sys, p->hub, p->store, &limits, &p->record);
     td_assert(err == TD_OK); /* an empty hub has room for one subscription */
-    err = td_decide_new(p, config->rules, config->rule_count, &p->decide, why);
+    err = td_audit_new(p, config->audit_max, &p->audit, why);
+    if (err == TD_OK) {
+        err = td_decide_new(p, config->rules, config->rule_count, &p->decide, why);
+    }
     if (err == TD_OK) {
         err = build_mqtt(s, config, why);
     }
@@ -191,6 +202,7 @@ static enum td_err build(struct td_serve *s, const struct td_serve_config *confi
     }
     if (err == TD_OK) {
         p->status = td_status_new(p, config->status_s);
+        audit_self(p, TD_AUDIT_START);
         td_decide_start(p->decide, p->sys->mono(p->sys));
     }
     if (err == TD_OK && s->loops != NULL) {
@@ -219,6 +231,9 @@ static void demolish(struct td_serve *s)
     }
     if (p->decide != NULL) {
         td_decide_free(p->decide);
+    }
+    if (p->audit != NULL) {
+        td_audit_free(p->audit);
     }
     if (p->record != NULL) {
         td_record_free(p->record);
@@ -343,6 +358,7 @@ void td_serve_turn(struct td_serve *s, td_mono now)
     if (p->httpd != NULL) {
         td_httpd_turn(p->httpd, now);
     }
+    td_audit_turn(p->audit, now);
     td_store_turn(p->store, now);
     if (p->loop != NULL) {
         td_loop_end_turn(p->loop, now);
@@ -382,6 +398,7 @@ static td_mono own_deadline(const struct td_serve *s)
     at = td_mono_min(at, td_mqttd_deadline(p->mqttd));
     at = td_mono_min(at, td_logins_deadline(p->logins));
     at = td_mono_min(at, td_decide_deadline(p->decide));
+    at = td_mono_min(at, td_audit_deadline(p->audit));
     at = td_mono_min(at, td_status_deadline(p->status));
     if (p->httpd != NULL) {
         at = td_mono_min(at, td_httpd_deadline(p->httpd));
@@ -451,6 +468,7 @@ bool td_serve_loop_ended(const struct td_serve *s, unsigned loop)
 static void stop_begin(struct td_serve *s, td_mono now)
 {
     s->stopping = true;
+    audit_self(s->parts, TD_AUDIT_STOP);
     td_mqttd_shutdown(s->parts->mqttd, now);
     if (s->parts->httpd != NULL) {
         td_httpd_shutdown(s->parts->httpd);
@@ -471,6 +489,7 @@ bool td_serve_stop(struct td_serve *s, td_mono now)
         td_store_turn(p->store, now);
         return false;
     }
+    td_audit_turn(p->audit, now);
     return td_store_stop(p->store, now) && td_logins_idle(p->logins);
 }
 

@@ -150,6 +150,7 @@ struct td_serve_config {
     struct td_serve_store_config store;
     uint32_t series_max; /* current values at hand; what comes beyond is stored all the same */
     uint32_t status_s;   /* how often $SYS is told; 0: never */
+    uint32_t audit_max;  /* records of the audit log; then the oldest go */
     const char *version;
 };
 
@@ -197,6 +198,21 @@ void td_serve_abandon(struct td_serve *serve);
 bool td_serve_address(const struct td_serve *serve, enum td_serve_kind kind, size_t i,
                       char out[64]);
 
+/* ---- the audit log of a directory that no hub has open ---- */
+
+/* What a reading of all records came to. */
+struct td_serve_audit_sum {
+    uint64_t first, last; /* numbers; 0: there is none */
+    uint8_t end[32];      /* SHA-256 of the last */
+};
+
+/* Reads the records, each of them given to fn (NULL: none) as a line of JSON. TD_ECORRUPT: the
+ * chain is broken; fn has seen the records before that place. Other errors as td_store_open(). On
+ * failure `why` says for people what and where. */
+enum td_err td_serve_audit_read(struct td_sys *sys, const char *dir,
+                                void (*fn)(void *ctx, td_slice line), void *ctx,
+                                struct td_serve_audit_sum *sum, struct td_buf *why);
+
 /* ---- the parts, for this room only ---- */
 
 struct td_guard;  /* guard/guard.h: principals and grants */
@@ -207,6 +223,7 @@ struct td_record; /* serve/record.h: messages -> points, current values */
 struct td_decide; /* serve/decide.h: rules */
 struct td_httpd;  /* serve/http.h: page, API, live feed, metrics */
 struct td_status; /* serve/status.h: $SYS */
+struct td_audit;  /* serve/audit.h: who did what */
 
 struct td_loop; /* serve/loop.h: one of several */
 
@@ -224,6 +241,7 @@ struct td_parts {
     struct td_mqttd *mqttd;
     struct td_httpd *httpd;   /* NULL: none */
     struct td_status *status; /* NULL: none */
+    struct td_audit *audit;   /* NULL: while it starts */
     const char *version;
     bool anonymous, hub_wide; /* td_serve_access_config */
     td_mono started;

@@ -105,7 +105,9 @@ enum {
     TD_STATE_QOS2_IN = 21,
     TD_STATE_DELAYED = 22,
     TD_STATE_RULE = 24,
-    TD_STATE_SETTING = 25
+    TD_STATE_SETTING = 25,
+    TD_STATE_AUDIT = 26,
+    TD_STATE_AUDIT_HEAD = 27
 };
 
 /* A topic or filter, and what stands in front of it. */

@@ -384,5 +384,88 @@ class Limits(unittest.TestCase):
         client(self, own, "late")
 
 
+class Audit(unittest.TestCase):
+    """Who came, who did what; and that nobody can change what was written."""
+
+    def shown(self, own):
+        done = subprocess.run([own.options.tandem, "audit", "show", "--data", str(own.data)],
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def verify(self, own):
+        done = subprocess.run([own.options.tandem, "audit", "verify", "--data", str(own.data)],
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_what_happened_is_recorded_and_the_chain_is_whole(self):
+        own = hub(self)
+        c = client(self, own, "c1")
+        ask(own, "DELETE", "/api/v1/clients/c1")
+        c.closed()
+        connection = http.client.HTTPConnection("127.0.0.1", own.http_port)
+        connection.request("POST", "/api/v1/messages", '{"topic":"a/b"}', {"Content-Type": "application/json"})
+        self.assertEqual(200, connection.getresponse().status)
+        connection.close()
+        ask(own, "DELETE", "/api/v1/retained?filter=old/%23")
+        status, out, err = tandem(own, "audit", "show")
+        self.assertEqual((0, ""), (status, err))
+        self.assertEqual([json.loads(line)["action"] for line in out.splitlines()],
+                         ["start", "login", "close", "publish", "erase"])
+        own.stop()
+        seen = [(r["n"], r["action"], r["object"], r["principal"]) for r in self.shown(own)]
+        self.assertEqual(seen[1:], [(2, "login", "c1", "local"), (3, "close", "c1", "local"),
+                                    (4, "publish", "a/b", "local"), (5, "erase", "old/#", "local"),
+                                    (6, "stop", seen[0][2], "")])
+        self.assertRegex(self.shown(own)[1]["from"], r"^127\.0\.0\.1:\d+$")
+        own.start()
+        own.kill()
+        own.start()
+        own.stop()
+        status, said = self.verify(own)
+        self.assertEqual(0, status, said)
+        self.assertRegex(said, r"records 1 to \d+: the chain is whole, its end is [0-9a-f]{64}")
+
+    def test_a_flood_is_folded_into_counts(self):
+        own = hub(self)
+        for _ in range(30):
+            client(self, own, "again").disconnect()
+        own.stop()
+        logins = [r for r in self.shown(own) if r["action"] == "login"]
+        self.assertEqual([1], [r["count"] for r in logins][:1])
+        self.assertLessEqual(len(logins), 3)
+
+    def test_a_changed_or_missing_record_is_found(self):
+        import sqlite3
+        own = hub(self, '[data]\nsegment = "64 KB"\nsegments = 4\n')
+        c = client(self, own, "c")
+        own.stop()
+        for _ in range(3):
+            own.start()
+            own.stop()
+        own.start()
+        c = client(self, own, "c")
+        for i in range(100):  # so that the log goes round, and what it held stands in the table
+            c.publish(f"r/{i % 3}", b"x" * 8000, qos=1, retain=True)
+        own.stop()
+        def table(sql, *values):
+            db = sqlite3.connect(own.data / "tandem.db")
+            rows = db.execute(sql, values).fetchall()
+            db.commit()
+            db.close()
+            return rows
+        rows = table("SELECT key, value FROM state WHERE kind = 26 ORDER BY key")
+        self.assertGreater(len(rows), 4)
+        good = self.verify(own)
+        self.assertEqual(0, good[0], good)
+        table("UPDATE state SET value = ? WHERE kind = 26 AND key = ?",
+              rows[1][1].replace(b"done", b"gone"), rows[1][0])
+        status, said = self.verify(own)
+        self.assertEqual((1, True), (status, "one of the two was changed" in said), said)
+        table("DELETE FROM state WHERE kind = 26 AND key = ?", rows[1][0])
+        status, said = self.verify(own)
+        self.assertEqual((1, True), (status, "record 2: it is missing" in said), said)
+
+
 if __name__ == "__main__":
     harness.run_unittest(globals(), __doc__)

@@ -7,6 +7,7 @@
  * on is stood in for, so that the store's threads and files stay out of it. */
 #include <stdlib.h>
 
+#include "serve/audit.h"
 #include "serve/decide.h"
 #include "serve/http/inside.h"
 #include "serve/loop.h"
@@ -162,6 +163,18 @@ uint64_t td_mqttd_delayed_cancel(struct td_mqttd *d, uint64_t number)
 void td_mqttd_retain_put(struct td_mqttd *d, const struct td_message *m)
 {
     (void)d, (void)m;
+}
+
+void td_audit_note(struct td_parts *parts, const struct td_audit_event *event)
+{
+    (void)parts, (void)event;
+}
+
+size_t td_audit_last(const struct td_audit *audit, td_slice *out, size_t max)
+{
+    (void)audit, (void)max;
+    out[0] = TD_STR("{\"n\":1}");
+    return 1;
 }
 
 const char *td_drop_name(enum td_drop why)

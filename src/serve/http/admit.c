@@ -69,6 +69,7 @@ bool td_httpd_may_all(const struct td_httpd_conn *c, unsigned action)
 static void unauthorized(struct td_httpd_conn *c, const char *rule)
 {
     c->d->stats.logins_refused++;
+    td_httpd_audit(c, TD_AUDIT_REQUEST, true, c->head.path);
     td_httpd_problem(
         c, &(struct td_httpd_problem){
                .status = 401,

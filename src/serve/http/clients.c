@@ -184,6 +184,7 @@ static void close_named(struct td_httpd_conn *c, struct td_arena *arena, td_mono
         td_httpd_bad(c, "client", raw, "a % must stand before two hex digits", "quote % as %25");
     } else {
         id.n = n;
+        td_httpd_audit(c, TD_AUDIT_CLOSE, false, td_buf_slice(&id));
         n = td_mqttd_clients_close(c->d->parts->mqttd, principal, td_buf_slice(&id), now);
         if (n == 0) {
             nobody(c, td_buf_slice(&id));
@@ -204,4 +205,40 @@ void td_httpd_client_close(struct td_httpd_conn *c, td_mono now)
     td_arena_init(&arena, 0);
     close_named(c, &arena, now);
     td_arena_fini(&arena);
+}
+
+/* ---- who did what ---- */
+
+void td_httpd_audit(struct td_httpd_conn *c, enum td_audit_action action, bool refused,
+                    td_slice object)
+{
+    static const td_slice nobody_known = {NULL, 0};
+    const struct td_audit_event e = {.action = action,
+                                     .refused = refused,
+                                     .principal =
+                                         c->who != NULL ? td_principal_name(c->who) : nobody_known,
+                                     .object = object,
+                                     .stream = c->stream};
+    td_audit_note(c->d->parts, &e);
+}
+
+enum { RECORDS_MAX = 256 };
+
+void td_httpd_records(struct td_httpd_conn *c, td_mono now)
+{
+    td_slice lines[RECORDS_MAX];
+    int64_t limit = 50;
+    (void)now;
+    if (!td_httpd_param_number(c, "limit", 1, RECORDS_MAX, "1 to 256 records", &limit)) {
+        return;
+    }
+    size_t n = td_audit_last(c->d->parts->audit, lines, (size_t)limit);
+    struct td_json_out o = td_httpd_json(c->d);
+    o.err = td_buf_add(o.to, TD_STR("{\"records\":["));
+    for (size_t i = 0; i < n && o.err == TD_OK; i++) {
+        o.err = td_buf_add(o.to, i == 0 ? TD_STR("\n") : TD_STR(",\n"));
+        o.err = o.err == TD_OK ? td_buf_add(o.to, lines[i]) : o.err;
+    }
+    o.err = o.err == TD_OK ? td_buf_add(o.to, TD_STR("]}")) : o.err;
+    td_httpd_answer_json(c, 200, &o);
 }

@@ -180,6 +180,9 @@ static td_slice verdict(const struct hearing *h, const struct td_mqttd_client *c
     } else if (h->matching == 0) {
         n = snprintf(out, TEXT_BYTES, "it does not get it: none of its %u subscriptions matches",
                      h->count);
+    } else if (owed->denied) {
+        n = snprintf(out, TEXT_BYTES,
+                     "it does not get it: its principal may not read this topic (tandem grants)");
     } else if (owed->waiting > 0) {
         n = snprintf(out, TEXT_BYTES,
                      "it will get it: %u wait in its queue, the first of them as number %u of %u",

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "guard/guard.h"
+#include "serve/audit.h"
 #include "serve/http.h"
 #include "serve/listen.h"
 #include "store/store.h"
@@ -197,6 +198,9 @@ void td_httpd_handle(struct td_httpd_conn *c, td_mono now);
 void td_httpd_dispatch(struct td_httpd_conn *c, td_mono now);
 /* What stands in the path where the route has {name}, as it was written. */
 td_slice td_httpd_rest(const struct td_httpd_conn *c);
+/* Tells the audit log what the request's sender did, or was refused. */
+void td_httpd_audit(struct td_httpd_conn *c, enum td_audit_action action, bool refused,
+                    td_slice object);
 /* The rows' handlers: metrics.c, api.c, clients.c, retained.c, delayed.c, explain.c, history.c,
  * messages.c, live.c. */
 void td_httpd_health(struct td_httpd_conn *c, td_mono now);
@@ -214,8 +218,9 @@ void td_httpd_retained_delete(struct td_httpd_conn *c, td_mono now);
 void td_httpd_delayed(struct td_httpd_conn *c, td_mono now);
 void td_httpd_delayed_cancel(struct td_httpd_conn *c, td_mono now);
 void td_httpd_explain(struct td_httpd_conn *c, td_mono now);
-void td_httpd_live(struct td_httpd_conn *c, td_mono now); /* the handshake */
-void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now); /* the handshake */
+void td_httpd_records(struct td_httpd_conn *c, td_mono now); /* of the audit log */
+void td_httpd_live(struct td_httpd_conn *c, td_mono now);    /* the handshake */
+void td_httpd_mqtt(struct td_httpd_conn *c, td_mono now);    /* the handshake */
 void td_httpd_page(struct td_httpd_conn *c);
 
 /* ---- live.c ---- */

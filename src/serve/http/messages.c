@@ -44,6 +44,7 @@ static void publish(struct td_httpd_conn *c, const struct td_httpd_member *m)
         .qos = m[QOS].there ? (uint8_t)(m[QOS].text.p[0] - '0') : 1,
         .retain = m[RETAIN].there && m[RETAIN].text.p[0] == 't',
     };
+    td_httpd_audit(c, TD_AUDIT_PUBLISH, false, message.topic);
     uint64_t lsn = td_publish(parts, &message);
     td_message_done(&message);
     td_httpd_answer_when(c, message.qos > 0 ? lsn : 0, TD_STR("{\"status\":\"published\"}"));

@@ -253,6 +253,7 @@ static void delete_asked(struct td_httpd_conn *c, struct td_arena *arena, td_mon
                      "set sys_interval = 0 in section [mqtt], and it says nothing");
         return;
     }
+    td_httpd_audit(c, TD_AUDIT_ERASE, false, filter);
     delete_matching(c, filter, limit, now);
 }
 

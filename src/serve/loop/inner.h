@@ -70,10 +70,11 @@ enum note_kind {
     NOTE_CONN,     /* 0>   struct td_loop_moved: a connection */
     NOTE_ACCESS,   /* 0>   users and grants; a, b: anonymous, hub-wide */
     NOTE_SIGHT,    /* >0   sight: counters, for who looks */
-    NOTE_CLOSE,    /* 0>   send the clients away */
-    NOTE_QUIET,    /* >0   they are */
-    NOTE_LAST,     /* 0>   nothing more comes from me */
-    NOTE_ENDED,    /* >0   nor from me */
+    NOTE_AUDIT, /* >0   principal, object, from, lumps: for the audit log; a action, b: refused */
+    NOTE_CLOSE, /* 0>   send the clients away */
+    NOTE_QUIET, /* >0   they are */
+    NOTE_LAST,  /* 0>   nothing more comes from me */
+    NOTE_ENDED, /* >0   nor from me */
     NOTE_KINDS
 };
 
@@ -288,6 +289,7 @@ void td_loop_take_join(struct td_loop *l, unsigned from, const struct note *n, t
 void td_loop_take_leave(struct td_loop *l, unsigned from, const struct note *n, td_slice body);
 void td_loop_take_give(struct td_loop *l, unsigned from, const struct note *n, td_slice body);
 void td_loop_take_gather(struct td_loop *l, unsigned from, const struct note *n, td_slice body);
+void td_loop_take_audit(struct td_loop *l, unsigned from, const struct note *n, td_slice body);
 void td_loop_take_load(struct td_loop *l, unsigned from, const struct note *n, td_slice body);
 
 /* ---- life (loop.c) ---- */

@@ -190,7 +190,7 @@ void td_loop_take(struct td_loop *l, unsigned from, const struct note *n, td_sli
         [NOTE_CONN] = td_loop_take_conn,       [NOTE_ACCESS] = td_loop_take_access,
         [NOTE_SIGHT] = td_loop_take_sight,     [NOTE_CLOSE] = td_loop_take_close,
         [NOTE_QUIET] = td_loop_take_quiet,     [NOTE_LAST] = td_loop_take_last,
-        [NOTE_ENDED] = td_loop_take_ended,
+        [NOTE_ENDED] = td_loop_take_ended,     [NOTE_AUDIT] = td_loop_take_audit,
     };
     takers[n->kind](l, from, n, body);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "guard/guard.h"
+#include "serve/audit.h"
 #include "serve/decide.h"
 #include "serve/loop/inner.h"
 #include "serve/mqtt/mqttd.h"
@@ -574,6 +575,33 @@ void td_loop_take_load(struct td_loop *l, unsigned from, const struct note *n, t
     } else if (!was_there) {
         td_mqttd_shared_come(&m->who, NULL);
     }
+}
+
+/* ---- what the audit log is told ---- */
+
+void td_loop_audit(struct td_loop *l, const struct td_audit_event *e)
+{
+    const td_slice texts[] = {e->principal, td_slice_head(e->object, 256), e->from};
+    struct td_buf b;
+    td_buf_init(&b, 4096);
+    for (size_t i = 0; i < TD_COUNT(texts); i++) {
+        (void)td_buf_add_lump(&b, texts[i]); /* they are short */
+    }
+    td_loop_tell(l, 0, &(struct note){.kind = NOTE_AUDIT, .a = (uint8_t)e->action, .b = e->refused},
+                 td_buf_slice(&b));
+    td_buf_fini(&b);
+}
+
+void td_loop_take_audit(struct td_loop *l, unsigned from, const struct note *n, td_slice body)
+{
+    struct td_cursor c = td_cursor_of(body);
+    struct td_audit_event e = {
+        .action = (enum td_audit_action)n->a, .refused = n->b != 0, .stream = -1};
+    (void)from;
+    e.principal = td_cursor_lump(&c);
+    e.object = td_cursor_lump(&c);
+    e.from = td_cursor_lump(&c);
+    td_audit_note(&l->parts, &e);
 }
 
 /* ---- what a member was given and does not deliver ---- */

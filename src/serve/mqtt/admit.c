@@ -100,7 +100,7 @@ static void login_done(void *ctx, struct td_principal *who, td_mono now)
     c->d->now = now;
     c->login->login = NULL;
     if (who == NULL) {
-        c->d->stats.logins_refused++;
+        td_mqttd_login_refused(c, (td_slice){NULL, 0});
         td_mqttd_conn_login_drop(c);
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, now);
         return;
@@ -126,7 +126,7 @@ static struct td_principal *admit_password(struct conn *c, const struct td_mqtt_
     case TD_LOGIN_YES:
         return who;
     case TD_LOGIN_NO:
-        c->d->stats.logins_refused++;
+        td_mqttd_login_refused(c, p->connect.user);
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, NULL, now);
         return NULL;
     case TD_LOGIN_BUSY:
@@ -156,7 +156,7 @@ static struct td_principal *admit_token(struct conn *c, const struct td_mqtt_pac
         wrong = "the token is for another user";
     }
     if (who == NULL) {
-        c->d->stats.logins_refused++;
+        td_mqttd_login_refused(c, p->connect.user);
         td_mqttd_conn_refuse(c, TD_MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, wrong, now);
     }
     return who;
@@ -164,7 +164,7 @@ static struct td_principal *admit_token(struct conn *c, const struct td_mqtt_pac
 
 static struct td_principal *refuse(struct conn *c, uint8_t reason, const char *why, td_mono now)
 {
-    c->d->stats.logins_refused++;
+    td_mqttd_login_refused(c, (td_slice){NULL, 0});
     td_mqttd_conn_refuse(c, reason, why, now);
     return NULL;
 }
@@ -285,6 +285,7 @@ static void session_revoke(struct session *s, td_mono now)
     struct td_mqttd *d = s->d;
     struct conn *c = s->conn;
     d->stats.sessions_revoked++;
+    td_mqttd_audit(s, TD_AUDIT_REVOKE, false, session_client_id(s));
     td_mqttd_session_will_clear(s);
     td_mqttd_session_expiry_set(s, 0); /* it ends with its connection */
     if (c != NULL) {

@@ -26,7 +26,7 @@ static void auth_say(struct conn *c, uint8_t reason, td_slice data)
 
 static void fail(struct conn *c, td_mono now)
 {
-    c->d->stats.logins_refused++;
+    td_mqttd_login_refused(c, (td_slice){NULL, 0});
     td_mqttd_conn_login_drop(c);
     td_mqttd_conn_refuse(c, TD_MQTT_REASON_NOT_AUTHORIZED, NULL, now);
 }

@@ -49,6 +49,27 @@ void td_mqttd_tally_ack(struct session *s, const struct entry *e)
     t->ack_us_max = took > t->ack_us_max ? took : t->ack_us_max;
 }
 
+/* ---- what the audit log is told ---- */
+
+void td_mqttd_audit(const struct session *s, enum td_audit_action action, bool refused,
+                    td_slice object)
+{
+    const struct td_audit_event e = {.action = action,
+                                     .refused = refused,
+                                     .principal = session_principal(s),
+                                     .object = object,
+                                     .stream = s->conn == NULL ? -1 : s->conn->stream};
+    td_audit_note(s->d->parts, &e);
+}
+
+void td_mqttd_login_refused(const struct conn *c, td_slice user)
+{
+    const struct td_audit_event e = {
+        .action = TD_AUDIT_LOGIN, .refused = true, .object = user, .stream = c->stream};
+    c->d->stats.logins_refused++;
+    td_audit_note(c->d->parts, &e);
+}
+
 /* ---- asking ---- */
 
 void td_mqttd_client_read(const struct session *s, td_mono now, struct td_mqttd_client *out)

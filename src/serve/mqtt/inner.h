@@ -6,6 +6,7 @@
 
 #include "serve/listen.h"
 #include "guard/guard.h"
+#include "serve/audit.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/mqtt/ws.h"
 #include "serve/stage.h"
@@ -339,6 +340,11 @@ void td_mqttd_session_ids_lend(struct session *s);
 
 /* How it is now. */
 void td_mqttd_client_read(const struct session *s, td_mono now, struct td_mqttd_client *out);
+/* Tells the audit log what the client of s did, or was refused. */
+void td_mqttd_audit(const struct session *s, enum td_audit_action action, bool refused,
+                    td_slice object);
+/* Counts a login that was refused, and tells it the audit log; `user`: what it called itself. */
+void td_mqttd_login_refused(const struct conn *c, td_slice user);
 /* Counts that the session does not get a message, for its own and for all. */
 void td_mqttd_drop(struct session *s, td_slice topic, enum td_drop why);
 /* The message of e was acknowledged. */

@@ -199,6 +199,7 @@ struct td_mqttd_owed {
     uint32_t waiting;  /* in the queue */
     uint32_t position; /* of the first of them, the front is 1; 0: there is none */
     uint32_t sent;     /* sent, or about to be, and not acknowledged */
+    bool denied;       /* the principal may not read the topic */
 };
 
 /* Nothing, if there is no such session. */

@@ -244,7 +244,7 @@ static uint8_t rights_refusal(const struct conn *c, const struct td_mqtt_packet 
     const struct td_mqtt_connect *connect = &p->connect;
     if (td_guard_has_users(parts->guard) &&
         td_proof_contradicts(parts, c->listener, c->stream, who)) {
-        d->stats.logins_refused++;
+        td_mqttd_login_refused(c, connect->user);
         return TD_MQTT_REASON_NOT_AUTHORIZED; /* two credentials, two principals */
     }
     if (!td_mqttd_id_free(d, who, id)) {
@@ -295,6 +295,7 @@ void td_mqttd_packet_admitted(struct conn *c, const struct td_mqtt_packet *p,
     s->tally.since = now;
     td_mqttd_toll_begin(c);
     client_counted(d);
+    td_mqttd_audit(s, TD_AUDIT_LOGIN, false, id);
     s->ends_at = TD_NEVER;
     td_mqttd_session_timer_set(s);
     uint64_t lsn = 0;
@@ -452,6 +453,7 @@ static void on_publish(struct conn *c, const struct td_mqtt_packet *p, td_mono n
         !td_mqttd_may_say(s, p->topic, p->retain)) {
         reason = TD_MQTT_REASON_NOT_AUTHORIZED;
         d->stats.publish_denied++;
+        td_mqttd_audit(s, TD_AUDIT_PUBLISH, true, p->topic);
     }
     if (reason != TD_MQTT_REASON_SUCCESS) {
         publish_refuse(c, p, reason);
@@ -526,6 +528,7 @@ static uint8_t subscribe_one(struct session *s, const struct td_mqtt_filter *f, 
                                            .retain_handling = f->retain_handling};
     if (!s->trusted && !td_mqttd_may_filter(s, f->filter)) {
         s->d->stats.subscribe_denied++;
+        td_mqttd_audit(s, TD_AUDIT_SUBSCRIBE, true, f->filter);
         return TD_MQTT_REASON_NOT_AUTHORIZED;
     }
     enum td_err err = td_mqttd_session_subscribe(s, f->filter, &options, existed);

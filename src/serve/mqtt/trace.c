@@ -108,6 +108,7 @@ void td_mqttd_owed(struct td_mqttd *d, td_slice principal, td_slice client_id, t
     if (s == NULL) {
         return;
     }
+    out->denied = !s->trusted && !td_mqttd_may(s, TD_GUARD_READ, topic);
     for (const struct entry *e = s->waiting.first; e != NULL; e = e->next) {
         at++;
         if (td_slice_eq(e->m->topic, topic)) {
