@@ -3,6 +3,7 @@
 
 #include "serve/decide.h"
 #include "serve/http.h"
+#include "serve/loop.h"
 #include "serve/mqtt/mqttd.h"
 #include "serve/record.h"
 #include "store/store.h"
@@ -11,8 +12,8 @@ enum kind { COUNTER, GAUGE };
 
 /* The sections, in their order, with what their rows are fields of. */
 #define SECTIONS(S)                                                                                \
-    S(hub, "hub", td_hub_stats(p->hub))                                                            \
-    S(mqttd, "mqtt", td_mqttd_stats(p->mqttd))                                                     \
+    S(hub, "hub", &all.hub)                                                                        \
+    S(mqttd, "mqtt", &all.mqttd)                                                                   \
     S(store, "store", td_store_stats(p->store))                                                    \
     S(record, "record", td_record_stats(p->record))                                                \
     S(decide, "decide", td_decide_stats(p->decide))                                                \
@@ -62,10 +63,23 @@ static uint64_t value_of(const struct row *row, const uint8_t *source)
     return wide;
 }
 
+void td_metrics_loops(const struct td_parts *p, struct td_metrics_loops *out)
+{
+    if (p->loop == NULL) {
+        out->hub = *td_hub_stats(p->hub);
+        out->mqttd = *td_mqttd_stats(p->mqttd);
+    } else {
+        td_loop_hub_sum(p->loop, &out->hub);
+        td_loop_mqttd_sum(p->loop, &out->mqttd);
+    }
+}
+
 size_t td_metrics_read(const struct td_parts *p, struct td_metric out[TD_METRIC_COUNT])
 {
     const void *sources[SECTION_COUNT];
+    struct td_metrics_loops all;
     size_t n = 0;
+    td_metrics_loops(p, &all);
 #define S(name, text, stats) sources[SECTION_##name] = stats;
     SECTIONS(S)
 #undef S

@@ -3,7 +3,7 @@
 #ifndef TD_SERVE_METRICS_H
 #define TD_SERVE_METRICS_H
 
-#include "serve/serve.h"
+#include "serve/mqtt/mqttd.h"
 
 enum {
     TD_METRIC_COUNT = 0
@@ -18,6 +18,13 @@ struct td_metric {
     uint64_t value;
 };
 
+/* What all loops have counted; the others tell loop 0 once a second. */
+struct td_metrics_loops {
+    struct td_hub_stats hub;
+    struct td_mqttd_stats mqttd;
+};
+
+void td_metrics_loops(const struct td_parts *parts, struct td_metrics_loops *out);
 /* Reads all, in the order of the rows; those of one section stand together. The rows of a part that
  * is not there (no HTTP) are left out: gives how many there are. */
 size_t td_metrics_read(const struct td_parts *parts, struct td_metric out[TD_METRIC_COUNT]);

@@ -207,7 +207,9 @@ void td_status_turn(struct td_status *s, td_mono now)
     if (now < s->next_at) {
         return;
     }
-    const struct sight sight = {td_hub_stats(s->parts->hub), td_mqttd_stats(s->parts->mqttd)};
+    struct td_metrics_loops all;
+    td_metrics_loops(s->parts, &all);
+    const struct sight sight = {&all.hub, &all.mqttd};
     if (!s->told) {
         (void)snprintf(text, sizeof text, "tandem version %s", s->parts->version);
         tell(s, "$SYS/broker/version", text);

@@ -3,7 +3,7 @@
 
 #include "serve/loop/inner.h"
 
-enum { SIGHT_MS = 1000, COUNTERS_MAX = 64 };
+enum { SIGHT_MS = 1000 };
 
 /* ---- birth ---- */
 
@@ -460,14 +460,14 @@ const struct td_mqttd_stats *td_loop_mqttd_stats(const struct td_loop *l, unsign
 /* Statistics are rows of uint64_t. */
 static void words_add(void *sum, const void *more, size_t bytes)
 {
-    uint64_t a[COUNTERS_MAX], b[COUNTERS_MAX];
-    td_assert(bytes <= sizeof a && bytes % sizeof *a == 0);
-    memcpy(a, sum, bytes);
-    memcpy(b, more, bytes);
-    for (size_t i = 0; i < bytes / sizeof *a; i++) {
-        a[i] += b[i];
+    td_assert(bytes % sizeof(uint64_t) == 0);
+    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+        uint64_t a, b;
+        memcpy(&a, (const uint8_t *)sum + at, sizeof a);
+        memcpy(&b, (const uint8_t *)more + at, sizeof b);
+        a += b;
+        memcpy((uint8_t *)sum + at, &a, sizeof a);
     }
-    memcpy(sum, a, bytes);
 }
 
 void td_loop_hub_sum(const struct td_loop *l, struct td_hub_stats *out)

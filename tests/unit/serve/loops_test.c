@@ -66,6 +66,7 @@ static void bed_make(struct bed *b)
     assert_non_null(mkdtemp(b->dir));
     td_serve_config_default(&config);
     config.data_dir = b->dir;
+    config.status_s = 1;
     config.listeners = (struct td_serve_listeners){&listener, 1};
     for (unsigned i = 0; i < LOOPS; i++) {
         assert_int_equal(TD_OK, td_linux_new(&b->turners[i].l));
@@ -205,6 +206,30 @@ static void *live(void *arg)
     return NULL;
 }
 
+/* $SYS tells what all loops have counted, once a second. */
+static void sum_await(struct bed *bed)
+{
+    struct client c = {.bed = bed, .number = CLIENTS};
+    static const char topic[] = "$SYS/broker/publish/messages/received";
+    uint8_t subscribe[4 + 2 + sizeof topic] = {0x82, sizeof topic + 4, 0, 2, 0, sizeof topic - 1};
+    uint8_t body[128];
+    char want[16], got[16] = "";
+    (void)snprintf(want, sizeof want, "%d", CLIENTS * ROUNDS);
+    memcpy(subscribe + 6, topic, sizeof topic - 1);
+    dial(&c);
+    put(&c, subscribe, sizeof subscribe);
+    while (strcmp(want, got) != 0) {
+        uint8_t head[2];
+        take(&c, head, 2);
+        take(&c, body, head[1]);
+        if ((head[0] & 0xF0) == 0x30) {
+            size_t at = 2 + sizeof topic - 1;
+            (void)snprintf(got, sizeof got, "%.*s", (int)(head[1] - at), (const char *)body + at);
+        }
+    }
+    (void)close(c.fd);
+}
+
 static void every_client_gets_all_of_all_in_order(void **state)
 {
     (void)state;
@@ -221,6 +246,7 @@ static void every_client_gets_all_of_all_in_order(void **state)
         assert_int_equal(0, pthread_join(clients[i].thread, NULL));
     }
     (void)pthread_barrier_destroy(&together);
+    sum_await(&bed);
     bed_free(&bed);
 }
 
