@@ -43,14 +43,14 @@ void td_logins_judge_set(struct td_logins *l,
                                        td_slice address),
                          void *ctx);
 
-/* Borrows the claim's texts for the call. YES: *who with a reference. WAIT: *login stands until
+/* Borrows the claim's texts for the call. YES: *who with a reference. WAIT: *out stands until
  * done() is called. */
 enum td_login_answer td_login_ask(struct td_logins *l, const struct td_login_claim *claim,
-                                  td_mono now, struct td_principal **who, struct td_login **login);
+                                  td_mono now, struct td_principal **who, struct td_login **out);
 /* For an exchange of another kind than a password: who guesses waits all the same. YES: go on.
  * WAIT: done() is called with NULL, then go on. */
 enum td_login_answer td_login_pause(struct td_logins *l, const struct td_login_claim *claim,
-                                    td_mono now, struct td_login **login);
+                                    td_mono now, struct td_login **out);
 /* How that exchange ended. */
 void td_login_ended(struct td_logins *l, td_slice name, const char *address, bool right,
                     td_mono now);
