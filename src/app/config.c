@@ -71,8 +71,8 @@ static const char *const takes[] = {
     [TEXT] = "text in quotes",
     [LIST] = "an array of texts, such as [\"a\", \"b\"]",
     [ALGORITHMS] = "an array of \"RS256\", \"ES256\", \"EdDSA\"",
-    [WAYS] = "an array of \"password\", \"scram\", \"token\", \"certificate\", \"psk\", "
-             "\"anonymous\", \"local\"",
+    [WAYS] = ("an array of \"password\", \"scram\", \"token\", \"certificate\", \"psk\", "
+              "\"anonymous\", \"local\""),
     [FLAG] = "true or false",
     [COUNT] = "a whole number",
     [BYTES] = "a whole number of bytes, or text such as \"16 MB\"",

@@ -86,7 +86,10 @@ static bool name_expect(SSL *ssl, const char *name)
     if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1) {
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     }
-    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    /* SSL_set_tlsext_host_name() without its cast; the name is copied. */
+    return SSL_set1_host(ssl, name) == 1 &&
+           SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                    (void *)(uintptr_t)name) == 1;
 }
 
 struct td_linux_tls *td_linux_tls_new(struct td_sys_tls *context, int fd, const char *name)
