@@ -232,8 +232,8 @@ static void tls_settle(struct td_linux *l, int fd, bool shook)
     }
     t->heard = 0;
     t->said = false;
-    if (shook && !t->shaking) {
-        l->shakes--;
+    if (shook != t->shaking) {
+        l->shakes = t->shaking ? l->shakes + 1 : l->shakes - 1;
         listeners_hold(l);
     }
 }
@@ -273,7 +273,7 @@ static enum td_err secure(struct td_linux *l, int fd, struct td_sys_tls *context
             return TD_ENOMEM;
         }
         s->tls->asked = s->watch;
-        l->shakes++;
+        l->shakes += s->tls->shaking;
         listeners_hold(l);
     }
     *out = fd;
@@ -434,7 +434,7 @@ static void sys_watch(struct td_sys *sys, int fd, unsigned ready)
     struct td_linux_tls *tls = stream_of(l, fd)->tls;
     if (tls != NULL) {
         tls->asked = ready;
-        tls_settle(l, fd, false);
+        tls_settle(l, fd, tls->shaking);
     } else if (stream_of(l, fd)->watch != ready) {
         epoll_set(l, EPOLL_CTL_MOD, fd, ready);
     }
@@ -500,7 +500,7 @@ static int sys_adopt(struct td_sys *sys, void *released, void *owner)
         s->tls->asked = TD_SYS_READ;
         l->shakes += s->tls->shaking;
         s->unread = true;
-        tls_settle(l, r.fd, false);
+        tls_settle(l, r.fd, s->tls->shaking);
     }
     return r.fd;
 }

@@ -13,7 +13,7 @@
 #include "linux/linux.h"
 
 struct td_linux_tls {
-    SSL *ssl;
+    SSL *ssl;                   /* NULL: who came has not said anything yet */
     struct td_sys_tls *context; /* outlives it */
     int fd;
     unsigned asked;        /* what the owner watches */

@@ -92,36 +92,48 @@ static bool name_expect(SSL *ssl, const char *name)
                     (void *)(uintptr_t)name) == 1;
 }
 
-struct td_linux_tls *td_linux_tls_new(struct td_sys_tls *context, int fd, const char *name)
+/* Makes what OpenSSL needs. For who came to us only once he has said something: the silent cost
+ * little. */
+static bool begin(struct td_linux_tls *t, const char *name)
 {
-    td_assert(pthread_once(&started, start) == 0);
-    SSL *ssl = td_linux_tls_ssl(context);
+    SSL *ssl = td_linux_tls_ssl(t->context);
     BIO *bio = BIO_new(method);
     if (ssl == NULL || bio == NULL || (name != NULL && !name_expect(ssl, name))) {
         SSL_free(ssl);
         (void)BIO_free(bio);
         ERR_clear_error();
-        return NULL;
+        t->failed = true;
+        return false;
     }
-    struct td_linux_tls *t = td_alloc(sizeof *t);
     t->ssl = ssl;
-    t->context = context;
-    t->fd = fd;
     t->shaking = true;
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
-    if (td_linux_tls_dials(context)) {
+    if (td_linux_tls_dials(t->context)) {
         SSL_set_connect_state(ssl);
     } else {
         SSL_set_accept_state(ssl);
+    }
+    return true;
+}
+
+struct td_linux_tls *td_linux_tls_new(struct td_sys_tls *context, int fd, const char *name)
+{
+    td_assert(pthread_once(&started, start) == 0);
+    struct td_linux_tls *t = td_alloc(sizeof *t);
+    t->context = context;
+    t->fd = fd;
+    if (td_linux_tls_dials(context) && !begin(t, name)) {
+        free(t);
+        return NULL;
     }
     return t;
 }
 
 void td_linux_tls_shutdown(struct td_linux_tls *t)
 {
-    if (!t->shut && !t->failed && !t->shaking) {
+    if (!t->shut && !t->failed && !t->shaking && t->ssl != NULL) {
         (void)SSL_shutdown(t->ssl); /* what does not fit is not sent: TCP's end says it too */
         ERR_clear_error();
     }
@@ -182,7 +194,7 @@ static enum td_err outcome(struct td_linux_tls *t, int status, bool *wants_read,
 enum td_err td_linux_tls_read(struct td_linux_tls *t, uint8_t *p, size_t max, size_t *got)
 {
     bool wants_read = false;
-    if (t->failed) {
+    if (t->failed || (t->ssl == NULL && !begin(t, NULL))) {
         return TD_EIO;
     }
     ERR_clear_error();
@@ -225,7 +237,8 @@ enum td_err td_linux_tls_write(struct td_linux_tls *t, const td_slice *parts, si
     static _Thread_local uint8_t room[RECORD_BYTES];
     size_t all = 0;
     bool wants_write = false;
-    enum td_err err = t->failed ? TD_EIO : TD_OK;
+    bool fine = !t->failed && (t->ssl != NULL || begin(t, NULL));
+    enum td_err err = fine ? TD_OK : TD_EIO;
     t->write_wants_read = false;
     while (err == TD_OK) {
         td_slice record = gather(parts, count, all, room);
@@ -239,7 +252,7 @@ enum td_err td_linux_tls_write(struct td_linux_tls *t, const td_slice *parts, si
         err = status == 1 ? TD_OK : outcome(t, status, &t->write_wants_read, &wants_write);
         all += n;
     }
-    t->more = t->more || !t->drained || SSL_has_pending(t->ssl) == 1; /* read() finds out */
+    t->more = fine && (t->more || !t->drained || SSL_has_pending(t->ssl) == 1); /* read() sees */
     *sent = all;
     return all > 0 ? TD_OK : err;
 }
@@ -344,7 +357,7 @@ static void identity_of(SSL *ssl, char out[256])
 void td_linux_tls_peer(const struct td_linux_tls *t, struct td_sys_peer *out)
 {
     memcpy(out->refused, t->why, sizeof t->why);
-    if (t->failed || SSL_is_init_finished(t->ssl) == 0) {
+    if (t->failed || t->ssl == NULL || SSL_is_init_finished(t->ssl) == 0) {
         return;
     }
     X509 *certificate = SSL_get0_peer_certificate(t->ssl);
