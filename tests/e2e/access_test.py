@@ -277,6 +277,12 @@ class Rights(Case):
         for topic in ("things/a/secret", "things/a/plain"):
             otto.publish(topic, "", retain=True)
 
+    def test_a_member_of_a_group_may_read_all_that_the_group_gets(self):
+        wim = self.peer("wim")
+        self.assertEqual(1, wim.subscribe("things/#"))
+        self.assertEqual(NOT_AUTHORIZED, wim.subscribe("$share/g/things/#"))
+        self.assertEqual(1, wim.subscribe("$share/g/things/a/b/c"))
+
     def test_a_will_is_checked_at_connect(self):
         self.assertEqual(NOT_AUTHORIZED, self.peer("pump7", will=("things/pump8/x", "w")).code)
         self.assertEqual(NOT_AUTHORIZED, self.peer("pump7", version=V311, will=("things/pump8/x", "w")).code)
@@ -309,6 +315,21 @@ class Rights(Case):
         self.hub.reload()
         otto.publish("things/a/x")
         wim.close()
+
+    def test_a_right_that_went_while_the_hub_was_down_is_gone_as_well(self):
+        wim = self.peer("wim", client_id="w3", clean=False, expiry=1000)
+        self.assertEqual([1, 1], [wim.subscribe(f) for f in ("things/#", "public/#")])
+        wim.close()
+        self.hub.kill()
+        self.hub.grants.write_text("* allow receive public/#\nwim allow read #\nrole:operator allow all #\n")
+        self.hub.start()
+        otto = self.peer("otto")
+        otto.publish("things/a/x")
+        otto.publish("public/end", "end")
+        back = self.peer("wim", client_id="w3", clean=False, expiry=0)
+        self.assertEqual((True, []), (back.present, back.heard()))
+        self.hub.grants.write_text(GRANTS)
+        self.hub.reload()
 
     def test_what_waits_is_checked_when_the_client_comes_back(self):
         self.peer("wim", client_id="w2", clean=False, expiry=1000).subscribe("things/#")

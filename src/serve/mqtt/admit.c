@@ -29,9 +29,11 @@ bool td_mqttd_may(struct session *s, unsigned action, td_slice topic)
 
 bool td_mqttd_may_filter(const struct session *s, td_slice filter)
 {
-    td_slice group, inner = filter;
-    (void)td_filter_shared(filter, &group, &inner);
-    return td_guard_may_filter(s->principal, session_client_id(s), TD_GUARD_SUBSCRIBE, inner);
+    td_slice group, inner = filter, id = session_client_id(s);
+    /* What a member of a group must not read would be lost to the others. */
+    bool shared = td_filter_shared(filter, &group, &inner);
+    return td_guard_may_filter(s->principal, id, TD_GUARD_SUBSCRIBE, inner) &&
+           (!shared || td_guard_may_filter(s->principal, id, TD_GUARD_READ, inner));
 }
 
 bool td_mqttd_may_say(struct session *s, td_slice topic, bool retain)
@@ -338,6 +340,16 @@ static void retained_purge(struct td_mqttd *d)
         d->stats.retained_revoked++;
     }
     td_buf_fini(&p.topics);
+}
+
+void td_mqttd_rights_restored(struct td_mqttd *d)
+{
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.entries[i].value;
+        if (!s->trusted) {
+            subscriptions_check(s);
+        }
+    }
 }
 
 void td_mqttd_rights_changed(struct td_mqttd *d, td_mono now)

@@ -378,6 +378,8 @@ bool td_mqttd_may(struct session *s, unsigned action, td_slice topic);
 bool td_mqttd_may_filter(const struct session *s, td_slice filter);
 /* Whether it may publish, and retain. */
 bool td_mqttd_may_say(struct session *s, td_slice topic, bool retain);
+/* After a start: ends the subscriptions that grants of today do not cover. */
+void td_mqttd_rights_restored(struct td_mqttd *d);
 /* Which session has a client id, where that must be known. */
 void td_mqttd_id_add(struct session *s);
 void td_mqttd_id_remove(struct session *s);

@@ -765,6 +765,7 @@ static void loop_ready(const struct restore *r, struct td_mqttd *d, unsigned num
     d->next_delayed = r->last_delayed - r->last_delayed % d->stride + number;
     d->next_delayed += d->next_delayed < r->last_delayed ? d->stride : 0;
     sessions_rename(r, d);
+    td_mqttd_rights_restored(d);
     windows_move(d);
 }
 
