@@ -584,6 +584,20 @@ static void on_subscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono
     free(existed);
 }
 
+/* What their other members may have of the groups that were left. It makes batches of its own, so
+ * it comes behind the end of the one that the UNSUBACK waits for. */
+static void groups_leave(struct session *s, const struct td_mqtt_packet *p, td_slice codes)
+{
+    struct td_mqtt_filter f;
+    td_slice rest = p->list;
+    for (size_t i = 0; td_mqtt_filter_next(p, &rest, &f); i++) {
+        uint32_t key = td_hub_group_key(f.filter);
+        if (codes.p[i] == TD_MQTT_REASON_SUCCESS && key != 0) {
+            td_mqttd_shared_return(s, key, UINT32_MAX);
+        }
+    }
+}
+
 static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mono now)
 {
     (void)now;
@@ -597,14 +611,13 @@ static void on_unsubscribe(struct conn *c, const struct td_mqtt_packet *p, td_mo
         if (existed && session_durable(s)) {
             td_mqttd_keep_subscription_gone(s, f.filter);
         }
-        if (existed && td_hub_group_key(f.filter) != 0) {
-            td_mqttd_shared_return(s, td_hub_group_key(f.filter), UINT32_MAX);
-        }
         td_assert(td_buf_add_u8(&d->scratch, existed ? TD_MQTT_REASON_SUCCESS
                                                      : TD_MQTT_REASON_NO_SUBSCRIPTION_EXISTED) ==
                   TD_OK);
     }
-    codes_answer(c, td_stage_end(parts_of(c), TD_STORE_NOW), TD_MQTT_UNSUBACK, p->id);
+    uint64_t lsn = td_stage_end(parts_of(c), TD_STORE_NOW);
+    groups_leave(s, p, td_buf_slice(&d->scratch));
+    codes_answer(c, lsn, TD_MQTT_UNSUBACK, p->id);
 }
 
 /* ---- the rest ---- */
