@@ -356,7 +356,8 @@ static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 
 /* ---- files ---- */
 
-/* A key with a passphrase would ask at the terminal. */
+/* A key with a passphrase would ask at the terminal. Its type is OpenSSL's.
+ * NOLINTNEXTLINE(readability-non-const-parameter) */
 static int no_passphrase(char *buf, int size, int writing, void *ctx)
 {
     (void)buf, (void)size, (void)writing, (void)ctx;

@@ -37,21 +37,21 @@ struct td_mqttd_stats;
  * td_loop_parts(). All by one thread, before others begin. */
 struct td_loops *td_loops_new(struct td_sys *const *sys, unsigned count);
 /* Before anything is freed: nobody reads what is under way. */
-void td_loops_drop_mail(struct td_loops *loops);
+void td_loops_drop_mail(struct td_loops *all);
 /* Before the hubs are freed: what they have of other loops. */
-void td_loops_part(struct td_loops *loops);
+void td_loops_part(struct td_loops *all);
 /* After all else. */
-void td_loops_free(struct td_loops *loops);
-struct td_loop *td_loops_at(struct td_loops *loops, unsigned number);
+void td_loops_free(struct td_loops *all);
+struct td_loop *td_loops_at(struct td_loops *all, unsigned number);
 struct td_parts *td_loop_parts(struct td_loop *l);
-unsigned td_loops_count(const struct td_loops *loops);
+unsigned td_loops_count(const struct td_loops *all);
 /* When the hubs are there and before subscriptions are: the loops hear of each other's. */
-void td_loops_join(struct td_loops *loops);
+void td_loops_join(struct td_loops *all);
 /* The number of the last group commit that the store has, found while starting. */
 void td_loop_commit_set(struct td_loop *l, uint64_t number);
 /* Lets the loops read each other's mail until none is left; the same thread, before others begin:
  * after a restart no message may come before the interest of the sessions that wait for it. */
-void td_loops_settle(struct td_loops *loops);
+void td_loops_settle(struct td_loops *all);
 
 /* The same, by any loop. */
 void td_loop_settle(struct td_loop *l);
