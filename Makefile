@@ -1,6 +1,6 @@
 # A thin front for CMake and its presets; `make help` lists what there is. It holds no knowledge of
 # its own: flags stand in CMakeLists.txt, package names in scripts/setup.
-.PHONY: help setup build run test asan tsan sim fuzz cover bench kill9 e2e tidy fmt clean
+.PHONY: help setup build run test asan tsan sim fuzz cover bench bench-broker kill9 e2e tidy fmt clean
 .DEFAULT_GOAL := help
 
 JOBS ?= $(shell nproc)
@@ -57,7 +57,7 @@ cover: ready_test ## line coverage of the unit tests and the corpus
 	@$(call compile,cover)
 	@scripts/cover
 
-bench bench-broker: ready_test ## compare with mosquitto, aedes and a bare relay (about 8 minutes); writes docs/benchmarks.md
+bench bench-broker: ready_test ## compare with mosquitto, aedes and a bare relay (about 5 minutes); writes docs/benchmarks.md
 	@$(call compile,release)
 	@bench/run --write docs/benchmarks.md
 

@@ -1,5 +1,5 @@
 /* linux, private: many sends by one system call, through io_uring. Entering the kernel once instead
- * of once a stream saves about a twentieth of what small messages cost. Where the kernel has no
+ * of once a stream saves a few per cent of what small messages cost. Where the kernel has no
  * io_uring, or forbids it, nothing here is ready and streams are written one by one. */
 #ifndef TD_LINUX_RING_H
 #define TD_LINUX_RING_H
