@@ -57,9 +57,10 @@ cover: ready_test ## line coverage of the unit tests and the corpus
 	@$(call compile,cover)
 	@scripts/cover
 
-bench bench-broker: ready_test ## compare with mosquitto, aedes and a bare relay (about 5 minutes); writes docs/benchmarks.md
+bench: ready_test ## compare with mosquitto, aedes and a bare relay (about 5 minutes); writes docs/benchmarks.md
 	@$(call compile,release)
 	@bench/run --write docs/benchmarks.md
+bench-broker: bench
 
 kill9: ready_test build ## kill -9 under load N=500 times; nothing acknowledged may be missing
 	@build/venv/bin/python tests/e2e/kill9.py --tandem build/tandem -n $(N) $(if $(SEED),--seed $(SEED))
